@@ -1,0 +1,349 @@
+"""Where the pixels come from: MNIST, Fashion-MNIST, and a small data set that is always there."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lenet_utils import canonical
+from lenet_utils.canonical import DataError
+
+__all__ = ["DataError", "ImageDataset", "center_by_mass", "data_dir", "fingerprint", "load", "pad", "paper_range",
+           "prepare", "standardise"]  # fmt: skip
+
+NUM_VALIDATION = 5_000
+SPLIT_SEED = 42
+MNIST_MEAN, MNIST_STD = 0.1307, 0.3081  # of the 60,000 training images, as multiples of full ink
+PAPER_BACKGROUND, PAPER_FOREGROUND = -0.1, 1.175  # LeCun et al. (1998), section II-B
+
+_DIGITS = tuple("0123456789")
+_GARMENTS = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+CLASS_NAMES = {"mnist": _DIGITS, "fashion-mnist": _GARMENTS, "digits": _DIGITS}
+TITLES = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST", "digits": "scikit-learn's digits"}
+
+
+@dataclass(frozen=True, eq=False)
+class ImageDataset:
+    """A whole data set in memory, in three disjoint parts.
+
+    Attributes
+    ----------
+    name : str
+        ``"mnist"``, ``"fashion-mnist"`` or ``"digits"``.
+    class_names : tuple of str
+        The name of each label.
+    train_images, validation_images, test_images : torch.Tensor, shape (N, 28, 28), uint8
+        0 is background, 255 is full ink.
+    train_labels, validation_labels, test_labels : torch.Tensor, shape (N,), int64
+    source : str
+        Where the pixels came from, and the checksum they agreed with.
+
+    Raises
+    ------
+    ValueError
+        If a part is empty, has another shape or type, or a label names no class.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    train_images: Tensor
+    train_labels: Tensor
+    validation_images: Tensor
+    validation_labels: Tensor
+    test_images: Tensor
+    test_labels: Tensor
+    source: str
+
+    def __post_init__(self) -> None:
+        for part in ("train", "validation", "test"):
+            images, labels = getattr(self, f"{part}_images"), getattr(self, f"{part}_labels")
+            if images.dtype != torch.uint8 or images.ndim != 3 or len(images) == 0:
+                raise ValueError(
+                    f"{part}_images must be uint8 of shape (N, height, width) with N > 0; "
+                    f"got {images.dtype} of shape {tuple(images.shape)}."
+                )
+            if labels.dtype != torch.int64 or labels.shape != images.shape[:1]:
+                raise ValueError(
+                    f"{part}_labels must be int64 of shape ({len(images)},), one for each image; "
+                    f"got {labels.dtype} of shape {tuple(labels.shape)}."
+                )
+            if labels.min() < 0 or labels.max() >= len(self.class_names):
+                raise ValueError(
+                    f"{part}_labels must lie in 0..{len(self.class_names) - 1}, the classes of {self.name}; "
+                    f"found {int(labels.min())}..{int(labels.max())}."
+                )
+
+    @property
+    def title(self) -> str:
+        """The name as it is printed, for instance ``"Fashion-MNIST"``."""
+        return TITLES.get(self.name, self.name)
+
+    def subset(self, num_train: int) -> ImageDataset:
+        """The same data set with only the first ``num_train`` training images; they lie in random order."""
+        if not 0 < num_train <= len(self.train_images):
+            raise ValueError(f"num_train must lie in 1..{len(self.train_images)}; got {num_train}.")
+        return replace(self, train_images=self.train_images[:num_train], train_labels=self.train_labels[:num_train])
+
+
+def load(name: str = "auto", root: str | os.PathLike | None = None) -> ImageDataset:
+    """Load a data set, downloading and checking it where needed.
+
+    MNIST and Fashion-MNIST keep their own 10,000 test images; 5,000 of the 60,000 training images, drawn with a fixed
+    seed, are set apart for validation.
+
+    Parameters
+    ----------
+    name : str
+        ``"mnist"``, ``"fashion-mnist"``, ``"digits"`` (scikit-learn's 1,797 digits, which need neither disk nor
+        network), or ``"auto"``: what the environment's ``LENET_DATASET`` names, else MNIST from disk, else MNIST
+        downloaded, else the digits, with a line that says why.  A name other than ``"auto"`` never falls back.
+    root : path, optional
+        The data folder; see :func:`data_dir`.
+
+    Returns
+    -------
+    ImageDataset
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    DataError
+        If the named data set is missing or damaged and cannot be downloaded.
+
+    Examples
+    --------
+    >>> digits = load("digits")
+    >>> tuple(digits.train_images.shape), len(digits.validation_images), len(digits.test_images)
+    ((1197, 28, 28), 200, 400)
+    """
+    chosen = _chosen(name)
+    if chosen == "digits":
+        return _load_digits()
+    if chosen != "auto":
+        return _load_canonical(chosen, data_dir(root))
+    try:
+        dataset = _load_canonical("mnist", data_dir(root))
+        _say_once(f"Data: MNIST from {data_dir(root)}, checked.")
+    except DataError as error:
+        dataset = _load_digits()
+        _say_once(f"Data: scikit-learn's 1,797 digits instead of MNIST, because {error}")
+    return dataset
+
+
+def data_dir(root: str | os.PathLike | None = None) -> Path:
+    """The data folder: ``root``, else ``LENET_DATA_DIR``, else ``data/`` in the checkout, else one in the home."""
+    root = root if root is not None else os.environ.get("LENET_DATA_DIR")
+    if root:
+        return Path(root).expanduser()
+    checkout = Path(__file__).resolve().parent.parent
+    return checkout / "data" if (checkout / "pyproject.toml").exists() else Path.home() / ".cache" / "lenet_utils"
+
+
+def fingerprint(name: str = "auto", root: str | os.PathLike | None = None) -> str:
+    """What :func:`load` would read now, as a short string; nothing is unpacked or downloaded."""
+    chosen = _chosen(name)
+    if chosen == "digits":
+        return chosen
+    paths = [path for path, _ in canonical.files("mnist" if chosen == "auto" else chosen, data_dir(root)).values()]
+    return " ".join([chosen, *(canonical.md5_of(p.read_bytes())[:8] if p.exists() else "missing" for p in paths)])
+
+
+def _chosen(name: str) -> str:
+    chosen = (os.environ.get("LENET_DATASET") or "auto") if name == "auto" else name
+    if chosen != "auto" and chosen not in CLASS_NAMES:
+        close = difflib.get_close_matches(str(chosen).lower(), CLASS_NAMES, n=1)
+        raise ValueError(
+            f"Unknown data set {chosen!r}{' in LENET_DATASET' if name == 'auto' else ''}: choose 'auto' or one of "
+            f"{', '.join(map(repr, CLASS_NAMES))}.{f' Did you mean {close[0]!r}?' if close else ''}"
+        )
+    return chosen
+
+
+@cache
+def _say_once(message: str) -> None:
+    print(message, flush=True)
+
+
+def _split(images: Tensor, labels: Tensor, num_validation: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Training images and labels, then validation's, by a permutation that depends on SPLIT_SEED alone."""
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(SPLIT_SEED))
+    train, validation = order[:-num_validation], order[-num_validation:]
+    return images[train], labels[train], images[validation], labels[validation]
+
+
+def _load_canonical(name: str, folder: Path) -> ImageDataset:
+    arrays, checksum = canonical.read(name, folder)
+    train_images, train_labels, test_images, test_labels = (arrays[part] for part in canonical.PARTS)
+    return ImageDataset(
+        name,
+        CLASS_NAMES[name],
+        *_split(train_images, train_labels.long(), NUM_VALIDATION),
+        test_images,
+        test_labels.long(),
+        source=f"the canonical files of {TITLES[name]} (MD5 {checksum})",
+    )
+
+
+@lru_cache(maxsize=1)
+def _load_digits() -> ImageDataset:
+    from sklearn.datasets import load_digits
+
+    pixels, labels = load_digits(return_X_y=True)
+    images = torch.stack([_into_mnist_box(image) for image in pixels.reshape(-1, 8, 8)])
+    labels = torch.from_numpy(labels).long()
+    rest_images, rest_labels, test_images, test_labels = _split(images, labels, 400)
+    return ImageDataset(
+        "digits",
+        CLASS_NAMES["digits"],
+        *_split(rest_images, rest_labels, 200),
+        test_images,
+        test_labels,
+        source="the 1,797 digits of 8×8 pixels that scikit-learn carries, scaled into 20×20 pixels",
+    )
+
+
+def _into_mnist_box(image: np.ndarray) -> Tensor:
+    """An 8×8 digit with values 0..16, scaled so that its ink just fits 20×20, centred by mass in 28×28 (uint8)."""
+    rows, columns = np.nonzero(image.any(1))[0], np.nonzero(image.any(0))[0]
+    ink = torch.from_numpy(image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] / 16).float()
+    scale = 20 / max(ink.shape)
+    size = [max(1, round(n * scale)) for n in ink.shape]
+    ink = functional.interpolate(ink[None, None], size=size, mode="bicubic", align_corners=False)[0, 0]
+    field = torch.zeros(28, 28)
+    field[: size[0], : size[1]] = ink.clamp(0, 1)
+    return center_by_mass((field * 255).round().to(torch.uint8))
+
+
+# --- From pixels to what a network reads -----------------------------------------------------------------------------
+
+
+def center_by_mass(image: Tensor) -> Tensor:
+    """Shift an image by whole pixels until its ink's centre of mass is nearest to the middle, as MNIST's makers did.
+
+    Parameters
+    ----------
+    image : torch.Tensor, shape (H, W), any real dtype
+        0 is background.  No ink is pushed over the edge: where the shift would do that, it stops there.
+
+    Returns
+    -------
+    torch.Tensor, shape (H, W), same dtype
+        An image without ink comes back as it is.
+    """
+    if image.ndim != 2:
+        raise ValueError(f"center_by_mass takes one image of shape (H, W); got shape {tuple(image.shape)}.")
+    ink = image.double()
+    shifts = []
+    for axis in (0, 1):
+        profile = ink.sum(1 - axis)
+        if not profile.any():
+            return image.clone()
+        positions = torch.arange(len(profile), dtype=torch.float64)
+        wanted = round(float((len(profile) - 1) / 2 - (profile * positions).sum() / profile.sum()))
+        inked = profile.nonzero()
+        shifts.append(min(max(wanted, -int(inked[0])), len(profile) - 1 - int(inked[-1])))
+    return torch.roll(image, shifts, (0, 1))
+
+
+def pad(images: Tensor, size: int = 32) -> Tensor:
+    """Surround images with background (zeros) up to ``size`` × ``size``; pad before you standardise.
+
+    Parameters
+    ----------
+    images : torch.Tensor, shape (..., H, W), uint8, or float in [0, 1]
+    size : int
+        At least the images' own height and width, and even apart from them.
+
+    Returns
+    -------
+    torch.Tensor, shape (..., size, size), same dtype
+    """
+    _check_range(images)
+    (top, odd_top), (left, odd_left) = (divmod(size - n, 2) for n in images.shape[-2:])
+    if min(top, left) < 0 or odd_top or odd_left:
+        raise ValueError(
+            f"Cannot centre images of {images.shape[-2]}×{images.shape[-1]} pixels in {size}×{size}: the size must be "
+            f"at least theirs, and differ from it by an even number."
+        )
+    return functional.pad(images, (left, left, top, top))
+
+
+def standardise(images: Tensor, mean: float = MNIST_MEAN, std: float = MNIST_STD) -> Tensor:
+    """Scale images to mean 0 and standard deviation 1, given those of the training set.
+
+    Parameters
+    ----------
+    images : torch.Tensor, shape (N, H, W), uint8, or float in [0, 1]
+    mean, std : float
+        As multiples of full ink.
+
+    Returns
+    -------
+    torch.Tensor, shape (N, 1, H, W), float32
+    """
+    return (_as_channel(images) - mean) / std
+
+
+def paper_range(images: Tensor) -> Tensor:
+    """Scale images as the 1998 paper does (section II-B): background -0.1, full ink 1.175.
+
+    Parameters and returns are those of :func:`standardise`.
+    """
+    return _as_channel(images) * (PAPER_FOREGROUND - PAPER_BACKGROUND) + PAPER_BACKGROUND
+
+
+SCALINGS = {"unit": lambda images: _as_channel(images), "standard": standardise, "paper": paper_range}
+
+
+def prepare(images: Tensor, input_size: int = 32, scaling: str = "standard") -> Tensor:
+    """Pixels to network input in one call: pad to ``input_size``, then scale.
+
+    Parameters
+    ----------
+    images : torch.Tensor, shape (N, H, W), uint8, or float in [0, 1]
+    input_size : int
+        Height and width wanted: 32 for LeNet-5, 28 for networks that read MNIST as it is.
+    scaling : {"standard", "paper", "unit"}
+        Mean 0 and standard deviation 1; the paper's -0.1..1.175; or [0, 1].
+
+    Returns
+    -------
+    torch.Tensor, shape (N, 1, input_size, input_size), float32
+    """
+    if scaling not in SCALINGS:
+        raise ValueError(f"Unknown scaling {scaling!r}: choose one of {', '.join(map(repr, SCALINGS))}.")
+    return SCALINGS[scaling](pad(images, input_size))
+
+
+def _as_channel(images: Tensor) -> Tensor:
+    """(N, H, W) uint8, or float in [0, 1], as (N, 1, H, W) float32 in [0, 1]."""
+    _check_range(images)
+    if images.ndim != 3:
+        raise ValueError(f"Expected images of shape (N, H, W), without a channel; got shape {tuple(images.shape)}.")
+    return (images.float() / 255 if images.dtype == torch.uint8 else images.float()).unsqueeze(1)
+
+
+def _check_range(images: Tensor) -> None:
+    if images.numel() == 0 or images.ndim < 2:
+        raise ValueError(f"Expected at least one image; got a tensor of shape {tuple(images.shape)}.")
+    if images.dtype == torch.uint8:
+        return
+    low, high = float(images.min()), float(images.max())
+    if not images.is_floating_point() or not (low >= 0 and high <= 1):
+        raise ValueError(
+            f"Expected pixels as uint8 in 0..255 or as floats in [0, 1]; got {images.dtype} in {low:g}..{high:g}. "
+            f"Divide by 255 first, and pad before you standardise."
+        )
+
+
+if __name__ == "__main__":
+    print(f"{load().source[:1].upper()}{load().source[1:]}: ready.")

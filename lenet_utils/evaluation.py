@@ -1,0 +1,115 @@
+"""Plain numbers about a trained network, each computed over all images and none left out."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lenet_utils.training import winners
+
+
+@torch.no_grad()
+def outputs(model: nn.Module, images: Tensor, batch_size: int = 1_000) -> Tensor:
+    """What the network says: logits, or penalties where the smallest wins.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    images : torch.Tensor, shape (N, C, H, W), float
+        Prepared as in training; see :func:`lenet_utils.data.prepare`.
+    batch_size : int
+        How many images go through at once; it changes the time, not the result.
+
+    Returns
+    -------
+    torch.Tensor, shape (N, num_classes), on the CPU
+    """
+    if len(images) == 0:
+        raise ValueError("Expected at least one image; got an empty batch.")
+    model.eval()
+    device = next(model.parameters()).device
+    return torch.cat([model(batch.to(device)).cpu() for batch in images.split(batch_size)])
+
+
+def predict(model: nn.Module, images: Tensor, batch_size: int = 1_000) -> Tensor:
+    """The class that the network gives each image: shape (N,), int64; parameters as in :func:`outputs`."""
+    return winners(model, outputs(model, images, batch_size))
+
+
+def error_rate(predictions: Tensor, labels: Tensor) -> float:
+    """Wrong predictions in per cent of all.
+
+    Parameters
+    ----------
+    predictions, labels : torch.Tensor, shape (N,), int64
+
+    Examples
+    --------
+    >>> error_rate(torch.tensor([1, 2, 3, 4]), torch.tensor([1, 2, 3, 5]))
+    25.0
+    """
+    _check_pair(predictions, labels)
+    return 100 * int((predictions != labels).sum()) / len(labels)
+
+
+def confusion_matrix(predictions: Tensor, labels: Tensor, num_classes: int = 10) -> np.ndarray:
+    """How often each true class (row) was given each predicted class (column): shape (num_classes, num_classes)."""
+    _check_pair(predictions, labels)
+    for name, values in (("predictions", predictions), ("labels", labels)):
+        if values.min() < 0 or values.max() >= num_classes:
+            raise ValueError(
+                f"{name} must lie in 0..{num_classes - 1}; found {int(values.min())}..{int(values.max())}."
+            )
+    counts = torch.bincount(labels * num_classes + predictions, minlength=num_classes**2)
+    return counts.reshape(num_classes, num_classes).numpy()
+
+
+def wilson_interval(num_wrong: int, num_images: int, z: float = 1.96) -> tuple[float, float]:
+    """Wilson's score interval for an error rate, in per cent: by default the one that covers 95 %.
+
+    It answers how far the rate over all possible images may lie from the one over these; it says nothing about
+    another seed (Wilson 1927).
+
+    Examples
+    --------
+    >>> low, high = wilson_interval(95, 10_000)
+    >>> f"{low:.2f} to {high:.2f}"
+    '0.78 to 1.16'
+    """
+    if not 0 <= num_wrong <= num_images or num_images == 0:
+        raise ValueError(f"Expected 0 <= num_wrong <= num_images > 0; got {num_wrong} of {num_images}.")
+    rate, spread = num_wrong / num_images, z**2 / num_images
+    middle = rate + spread / 2
+    half = z * np.sqrt(rate * (1 - rate) / num_images + spread / (4 * num_images))
+    return 100 * float((middle - half) / (1 + spread)), 100 * float((middle + half) / (1 + spread))
+
+
+def rejection_curve(scores: Tensor, predictions: Tensor, labels: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Error among the accepted images when the least certain are rejected (LeCun et al. 1998, Fig. 10).
+
+    Parameters
+    ----------
+    scores : torch.Tensor, shape (N,)
+        How certain each prediction is, larger is surer; the paper takes the difference of the two best outputs.
+    predictions, labels : torch.Tensor, shape (N,), int64
+
+    Returns
+    -------
+    rejected, error : numpy.ndarray, shape (N,)
+        In per cent: of all images, those rejected (0, 1/N, ...); of those accepted, the wrong ones.
+    """
+    _check_pair(predictions, labels)
+    _check_pair(scores, labels)
+    wrong = (predictions != labels)[scores.argsort(descending=True, stable=True)].numpy()
+    accepted = np.arange(1, len(wrong) + 1)
+    error = 100 * wrong.cumsum() / accepted
+    return (100 * (1 - accepted / len(wrong)))[::-1], error[::-1]
+
+
+def _check_pair(values: Tensor, labels: Tensor) -> None:
+    if values.shape != labels.shape or labels.ndim != 1 or len(labels) == 0:
+        raise ValueError(
+            f"Expected one value for each label, in two tensors of shape (N,) with N > 0; "
+            f"got {tuple(values.shape)} and {tuple(labels.shape)}."
+        )

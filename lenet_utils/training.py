@@ -1,0 +1,311 @@
+"""The loop: data resident on the device, batches as slices, everything from one seed."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from tqdm import tqdm
+
+from lenet_utils import checkpoints
+from lenet_utils.data import ImageDataset, prepare
+from lenet_utils.models import choose, seeded
+
+OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+SCHEDULES = ("constant", "one-cycle", "plateau")
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the message names the step and the learning rate."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """All that a training run depends on, besides the network and the data.
+
+    The defaults are the book's own two-epoch recipe.
+
+    Parameters
+    ----------
+    num_epochs, batch_size : int
+    optimizer : {"adam", "adamw", "sgd"}
+    learning_rate : float
+        The peak rate under ``"one-cycle"``.
+    momentum : float
+        Of SGD; the others ignore it.
+    weight_decay : float
+    schedule : {"one-cycle", "constant", "plateau"}
+        ``"plateau"`` multiplies the rate by ``plateau_factor`` when the validation loss has not improved for
+        ``plateau_patience`` epochs.
+    input_size, scaling : int, str
+        How pixels become input; see :func:`lenet_utils.data.prepare`.
+    seed : int
+        Decides the order of the images and, in :func:`trained`, the initial weights.
+    """
+
+    num_epochs: int = 2
+    batch_size: int = 256
+    optimizer: str = "adam"
+    learning_rate: float = 0.01
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    schedule: str = "one-cycle"
+    plateau_factor: float = 0.1
+    plateau_patience: int = 10
+    input_size: int = 32
+    scaling: str = "standard"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        choose("optimizer", self.optimizer, OPTIMIZERS)
+        choose("schedule", self.schedule, dict.fromkeys(SCHEDULES))
+        for name in ("num_epochs", "batch_size", "learning_rate"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive; got {getattr(self, name)}.")
+
+
+@dataclass
+class History:
+    """What happened in a run, epoch by epoch; losses are means over all images of an epoch, errors are in per cent.
+
+    ``train_*`` are taken while learning, so that they average over the weights of the whole epoch; ``validation_*``
+    are taken at its end.
+    """
+
+    config: TrainConfig
+    dataset: str
+    device: str
+    step_losses: list[float] = field(default_factory=list)
+    learning_rates: list[float] = field(default_factory=list)
+    train_loss: list[float] = field(default_factory=list)
+    train_error: list[float] = field(default_factory=list)
+    validation_loss: list[float] = field(default_factory=list)
+    validation_error: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    images_per_second: float = 0.0
+
+
+def pick_device() -> torch.device:
+    """The device to compute on: what ``LENET_DEVICE`` names, else CUDA, else MPS, else the CPU.
+
+    Raises
+    ------
+    ValueError
+        If ``LENET_DEVICE`` names a device that this machine or this build of torch does not have.
+    """
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    present = [name for name, there in available.items() if there]
+    wanted = os.environ.get("LENET_DEVICE") or present[0]
+    if wanted.split(":")[0] not in present:
+        raise ValueError(f"LENET_DEVICE={wanted!r} is not available here: choose one of {', '.join(present)}.")
+    return torch.device(wanted)
+
+
+def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """The optimizer that ``config`` describes, over all parameters of ``model``."""
+    extra = {"momentum": config.momentum} if config.optimizer == "sgd" else {}
+    return OPTIMIZERS[config.optimizer](
+        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, **extra
+    )
+
+
+def train(
+    model: nn.Module,
+    dataset: ImageDataset,
+    config: TrainConfig | None = None,
+    progress: bool = True,
+    *,
+    loss: Callable[[Tensor, Tensor], Tensor] = functional.cross_entropy,
+    on_epoch: Callable[[History], None] | None = None,
+) -> History:
+    """Train ``model`` in place on the training part, judge it on the validation part after each epoch.
+
+    The test part is not touched.  Images are prepared once and stay on the device; a batch is a slice of a random
+    order, and the last one may be smaller: no image is dropped.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Maps float images (N, 1, H, W) to outputs (N, num_classes); it is moved to :func:`pick_device`'s choice.
+    dataset : ImageDataset
+    config : TrainConfig, optional
+    progress : bool
+        Show a progress bar, and one line for each epoch.
+    loss : callable
+        Takes outputs and labels, returns the mean loss of the batch.
+    on_epoch : callable, optional
+        Called with the history so far after each epoch, for instance to redraw a curve.
+
+    Returns
+    -------
+    History
+
+    Raises
+    ------
+    TrainingError
+        At the first step whose loss is not finite.
+    """
+    config = config or TrainConfig()
+    device = pick_device()
+    model.to(device)
+    images = prepare(dataset.train_images, config.input_size, config.scaling).to(device)
+    labels = dataset.train_labels.to(device)
+    held_out = prepare(dataset.validation_images, config.input_size, config.scaling).to(device)
+    held_out_labels = dataset.validation_labels.to(device)
+
+    steps_per_epoch = math.ceil(len(images) / config.batch_size)
+    optimizer = make_optimizer(model, config)
+    schedule = _make_schedule(optimizer, config, config.num_epochs * steps_per_epoch)
+    generator = torch.Generator().manual_seed(config.seed)
+    history = History(config, dataset.name, device.type)
+    bar = tqdm(total=config.num_epochs * steps_per_epoch, unit="step", leave=False, disable=not (progress and _live()))
+
+    with bar:
+        for epoch in range(1, config.num_epochs + 1):
+            model.train()
+            start = time.perf_counter()
+            order = torch.randperm(len(images), generator=generator).to(device)
+            losses, wrong = [], torch.zeros((), dtype=torch.long, device=device)
+            for batch in order.split(config.batch_size):
+                outputs = model(images[batch])
+                batch_loss = loss(outputs, labels[batch])
+                optimizer.zero_grad()
+                batch_loss.backward()
+                optimizer.step()
+                history.learning_rates.append(optimizer.param_groups[0]["lr"])
+                if schedule and config.schedule == "one-cycle":
+                    schedule.step()
+                losses.append(batch_loss.detach())
+                wrong += (winners(model, outputs) != labels[batch]).sum()
+                if len(losses) % 20 == 0 or len(losses) == steps_per_epoch:
+                    _check_finite(losses, history)
+                bar.update()
+            sizes = torch.tensor([len(batch) for batch in order.split(config.batch_size)], dtype=torch.float64)
+            values = torch.stack(losses).double().cpu()
+            history.seconds += time.perf_counter() - start
+            history.step_losses += values.tolist()
+            history.train_loss.append(float((values * sizes).sum() / sizes.sum()))
+            history.train_error.append(100 * int(wrong) / len(images))
+            validation_loss, validation_error = _judge(model, held_out, held_out_labels, loss)
+            history.validation_loss.append(validation_loss)
+            history.validation_error.append(validation_error)
+            history.images_per_second = epoch * len(images) / history.seconds
+            if schedule and config.schedule == "plateau":
+                schedule.step(validation_loss)
+            if progress:
+                bar.write(
+                    f"epoch {epoch:2d}/{config.num_epochs}  train loss {history.train_loss[-1]:.4f}  "
+                    f"train error {history.train_error[-1]:5.2f} %  validation error {validation_error:5.2f} %",
+                    file=sys.stdout,
+                )
+            if on_epoch:
+                on_epoch(history)
+    model.eval()
+    return history
+
+
+def trained(
+    make_model: Callable[[], nn.Module],
+    dataset: ImageDataset,
+    config: TrainConfig | None = None,
+    progress: bool = True,
+    cache_dir: Path | None = None,
+) -> tuple[nn.Module, History]:
+    """A network trained as ``config`` says: loaded if that was done before on this machine, else trained and kept.
+
+    Parameters
+    ----------
+    make_model : callable
+        Takes nothing and returns the network; its initial weights are drawn from ``config.seed``.
+    dataset, config, progress
+        As in :func:`train`.
+    cache_dir : pathlib.Path, optional
+        See :func:`lenet_utils.checkpoints.cache_dir`.
+
+    Returns
+    -------
+    model : torch.nn.Module
+        In evaluation mode, on :func:`pick_device`'s choice.
+    history : History
+        As it was recorded when the network was trained.
+
+    Notes
+    -----
+    The file is named by a fingerprint of initial weights, structure, data, configuration, code, versions and device,
+    so a change of any of them trains anew.  A damaged file counts as none.  Where nothing can be stored, training is
+    simply repeated next time.
+    """
+    config = config or TrainConfig()
+    device = pick_device()
+    model = seeded(make_model, config.seed)
+    name = checkpoints.combined_fingerprint(
+        weights=checkpoints.state_fingerprint(model.state_dict()),
+        structure=repr(model),
+        data=checkpoints.dataset_fingerprint(dataset),
+        config=asdict(config),
+        code=checkpoints.code_fingerprint(),
+        device=str(device),
+    )
+    path = (cache_dir or checkpoints.cache_dir()) / f"{type(model).__name__}-{dataset.name}-{name}.pt"
+    kept = checkpoints.load(path)
+    if kept is not None:
+        model.load_state_dict(kept["model"])
+        return model.to(device).eval(), History(config=config, **kept["history"])
+    history = train(model, dataset, config, progress)
+    record = {key: value for key, value in vars(history).items() if key != "config"}
+    try:
+        checkpoints.save(path, {"model": model.state_dict(), "history": record})
+    except OSError as error:
+        print(f"The trained network was not kept: {path.parent} cannot be written ({error.strerror}).")
+    return model, history
+
+
+def winners(model: nn.Module, outputs: Tensor) -> Tensor:
+    """The class that each row of ``outputs`` (N, num_classes) stands for: the largest, or the smallest penalty."""
+    return outputs.argmin(1) if getattr(model, "smallest_wins", False) else outputs.argmax(1)
+
+
+def _make_schedule(optimizer, config: TrainConfig, num_steps: int):
+    if config.schedule == "one-cycle":
+        return torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, total_steps=num_steps + 1)
+    if config.schedule == "plateau":
+        return torch.optim.lr_scheduler.ReduceLROnPlateau(
+            optimizer, factor=config.plateau_factor, patience=config.plateau_patience
+        )
+    return None
+
+
+def _check_finite(losses: list[Tensor], history: History) -> None:
+    recent = torch.stack(losses[-20:])
+    if not torch.isfinite(recent).all():
+        first = len(losses) - len(recent) + int((~torch.isfinite(recent)).nonzero()[0])
+        step = len(history.step_losses) + first
+        raise TrainingError(
+            f"The loss became {float(losses[first])} at step {step + 1}, where the learning rate was "
+            f"{history.learning_rates[step]:g}: lower it, or check the scale of the images."
+        )
+
+
+@torch.no_grad()
+def _judge(model: nn.Module, images: Tensor, labels: Tensor, loss) -> tuple[float, float]:
+    """Mean loss and error rate in per cent, over all images."""
+    model.eval()
+    total, wrong = 0.0, 0
+    for x, y in zip(images.split(1_000), labels.split(1_000), strict=True):
+        outputs = model(x)
+        total += float(loss(outputs, y)) * len(x)
+        wrong += int((winners(model, outputs) != y).sum())
+    return total / len(images), 100 * wrong / len(images)
+
+
+def _live() -> bool:
+    """Whether somebody watches: a terminal or a live notebook, not the book's build (which sets LENET_PROGRESS=0)."""
+    return os.environ.get("LENET_PROGRESS", "1") != "0" and (sys.stderr.isatty() or "ipykernel" in sys.modules)
