@@ -15,14 +15,23 @@ from torch.nn import functional
 
 from lenet_utils import canonical
 from lenet_utils.canonical import DataError
+from lenet_utils.inputs import center_by_mass, pad, paper_range, prepare, standardise
 
-__all__ = ["DataError", "ImageDataset", "center_by_mass", "data_dir", "fingerprint", "load", "pad", "paper_range",
-           "prepare", "standardise"]  # fmt: skip
+__all__ = [
+    "DataError",
+    "ImageDataset",
+    "center_by_mass",
+    "data_dir",
+    "fingerprint",
+    "load",
+    "pad",
+    "paper_range",
+    "prepare",
+    "standardise",
+]
 
 NUM_VALIDATION = 5_000
 SPLIT_SEED = 42
-MNIST_MEAN, MNIST_STD = 0.1307, 0.3081  # of the 60,000 training images, as multiples of full ink
-PAPER_BACKGROUND, PAPER_FOREGROUND = -0.1, 1.175  # LeCun et al. (1998), section II-B
 
 _DIGITS = tuple("0123456789")
 _GARMENTS = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
@@ -221,128 +230,6 @@ def _into_mnist_box(image: np.ndarray) -> Tensor:
     field = torch.zeros(28, 28)
     field[: size[0], : size[1]] = ink.clamp(0, 1)
     return center_by_mass((field * 255).round().to(torch.uint8))
-
-
-# --- From pixels to what a network reads -----------------------------------------------------------------------------
-
-
-def center_by_mass(image: Tensor) -> Tensor:
-    """Shift an image by whole pixels until its ink's centre of mass is nearest to the middle, as MNIST's makers did.
-
-    Parameters
-    ----------
-    image : torch.Tensor, shape (H, W), any real dtype
-        0 is background.  No ink is pushed over the edge: where the shift would do that, it stops there.
-
-    Returns
-    -------
-    torch.Tensor, shape (H, W), same dtype
-        An image without ink comes back as it is.
-    """
-    if image.ndim != 2:
-        raise ValueError(f"center_by_mass takes one image of shape (H, W); got shape {tuple(image.shape)}.")
-    ink = image.double()
-    shifts = []
-    for axis in (0, 1):
-        profile = ink.sum(1 - axis)
-        if not profile.any():
-            return image.clone()
-        positions = torch.arange(len(profile), dtype=torch.float64)
-        wanted = round(float((len(profile) - 1) / 2 - (profile * positions).sum() / profile.sum()))
-        inked = profile.nonzero()
-        shifts.append(min(max(wanted, -int(inked[0])), len(profile) - 1 - int(inked[-1])))
-    return torch.roll(image, shifts, (0, 1))
-
-
-def pad(images: Tensor, size: int = 32) -> Tensor:
-    """Surround images with background (zeros) up to ``size`` × ``size``; pad before you standardise.
-
-    Parameters
-    ----------
-    images : torch.Tensor, shape (..., H, W), uint8, or float in [0, 1]
-    size : int
-        At least the images' own height and width, and even apart from them.
-
-    Returns
-    -------
-    torch.Tensor, shape (..., size, size), same dtype
-    """
-    _check_range(images)
-    (top, odd_top), (left, odd_left) = (divmod(size - n, 2) for n in images.shape[-2:])
-    if min(top, left) < 0 or odd_top or odd_left:
-        raise ValueError(
-            f"Cannot centre images of {images.shape[-2]}×{images.shape[-1]} pixels in {size}×{size}: the size must be "
-            f"at least theirs, and differ from it by an even number."
-        )
-    return functional.pad(images, (left, left, top, top))
-
-
-def standardise(images: Tensor, mean: float = MNIST_MEAN, std: float = MNIST_STD) -> Tensor:
-    """Scale images to mean 0 and standard deviation 1, given those of the training set.
-
-    Parameters
-    ----------
-    images : torch.Tensor, shape (N, H, W), uint8, or float in [0, 1]
-    mean, std : float
-        As multiples of full ink.
-
-    Returns
-    -------
-    torch.Tensor, shape (N, 1, H, W), float32
-    """
-    return (_as_channel(images) - mean) / std
-
-
-def paper_range(images: Tensor) -> Tensor:
-    """Scale images as the 1998 paper does (section II-B): background -0.1, full ink 1.175.
-
-    Parameters and returns are those of :func:`standardise`.
-    """
-    return _as_channel(images) * (PAPER_FOREGROUND - PAPER_BACKGROUND) + PAPER_BACKGROUND
-
-
-SCALINGS = {"unit": lambda images: _as_channel(images), "standard": standardise, "paper": paper_range}
-
-
-def prepare(images: Tensor, input_size: int = 32, scaling: str = "standard") -> Tensor:
-    """Pixels to network input in one call: pad to ``input_size``, then scale.
-
-    Parameters
-    ----------
-    images : torch.Tensor, shape (N, H, W), uint8, or float in [0, 1]
-    input_size : int
-        Height and width wanted: 32 for LeNet-5, 28 for networks that read MNIST as it is.
-    scaling : {"standard", "paper", "unit"}
-        Mean 0 and standard deviation 1; the paper's -0.1..1.175; or [0, 1].
-
-    Returns
-    -------
-    torch.Tensor, shape (N, 1, input_size, input_size), float32
-    """
-    if scaling not in SCALINGS:
-        raise ValueError(f"Unknown scaling {scaling!r}: choose one of {', '.join(map(repr, SCALINGS))}.")
-    return SCALINGS[scaling](pad(images, input_size))
-
-
-def _as_channel(images: Tensor) -> Tensor:
-    """(N, H, W) uint8, or float in [0, 1], as (N, 1, H, W) float32 in [0, 1]."""
-    _check_range(images)
-    if images.ndim != 3:
-        raise ValueError(f"Expected images of shape (N, H, W), without a channel; got shape {tuple(images.shape)}.")
-    return (images.float() / 255 if images.dtype == torch.uint8 else images.float()).unsqueeze(1)
-
-
-def _check_range(images: Tensor) -> None:
-    if images.numel() == 0 or images.ndim < 2:
-        raise ValueError(f"Expected at least one image; got a tensor of shape {tuple(images.shape)}.")
-    if images.dtype == torch.uint8:
-        return
-    low, high = float(images.min()), float(images.max())
-    if not images.is_floating_point() or not (low >= 0 and high <= 1):
-        raise ValueError(
-            f"Expected pixels as uint8 in 0..255 or as floats in [0, 1]; got {images.dtype} in {low:g}..{high:g}. "
-            f"Divide by 255 first, and pad before you standardise."
-        )
 
 
 if __name__ == "__main__":

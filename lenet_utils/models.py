@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -135,7 +137,7 @@ class MLP(nn.Module):
         make_activation = choose("activation", activation, ACTIVATIONS)
         widths = [input_size**2, *hidden]
         layers: list[nn.Module] = [nn.Flatten()]
-        for inputs, outputs in zip(widths[:-1], widths[1:], strict=True):
+        for inputs, outputs in pairwise(widths):
             layers += [nn.Linear(inputs, outputs), make_activation()]
         self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], num_classes))
 
