@@ -1,0 +1,149 @@
+"""What a network costs: parameters, connections and multiply-adds, layer by layer, and what each unit sees."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+POOLING = (nn.AvgPool2d, nn.MaxPool2d)
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One layer's cost, for one image.
+
+    Attributes
+    ----------
+    name, kind : str
+        The layer's name in the network, and its type.
+    output_shape : tuple of int
+        Without the batch, for instance ``(6, 28, 28)``.
+    parameters : int
+        Trainable ones; a shared weight counts once.
+    connections : int
+        As the 1998 paper counts (section II-B): for every unit its inputs, and one more for its bias.
+    macs : int
+        Multiply-adds: one for every input that is multiplied by a weight.  Adding a bias is none, nor is pooling
+        without weights.
+    """
+
+    name: str
+    kind: str
+    output_shape: tuple[int, ...]
+    parameters: int
+    connections: int
+    macs: int
+
+
+def layer_table(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> list[LayerRow]:
+    """Count every layer that has units of its own, by sending one blank image through the network.
+
+    Layers that only squash or reshape have no row.  A layer of another type than convolution, pooling or linear counts
+    itself, through methods ``count_connections(output_shape)`` and ``count_macs(output_shape)``.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    input_shape : tuple of int, optional
+        Without the batch; by default the model's own ``input_shape``.
+
+    Returns
+    -------
+    list of LayerRow
+        In the order of computation.
+
+    Examples
+    --------
+    >>> from lenet_utils.models import LeNet5
+    >>> layer_table(LeNet5())[0]
+    LayerRow(name='c1', kind='Conv2d', output_shape=(6, 28, 28), parameters=156, connections=122304, macs=117600)
+    """
+    rows = []
+    for name, layer, output in _run(model, input_shape):
+        counts = _count(layer, tuple(output.shape[1:]))
+        if counts:
+            parameters = sum(p.numel() for p in layer.parameters() if p.requires_grad)
+            rows.append(LayerRow(name, type(layer).__name__, tuple(output.shape[1:]), parameters, *counts))
+    return rows
+
+
+def total(rows: list[LayerRow]) -> LayerRow:
+    """The sum of a :func:`layer_table`, as a row named ``"total"``."""
+    sums = (sum(getattr(row, what) for row in rows) for what in ("parameters", "connections", "macs"))
+    return LayerRow("total", "", rows[-1].output_shape, *sums)
+
+
+def receptive_field(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> dict[str, tuple[int, int]]:
+    """How many input pixels, along one side, a unit of each layer sees, and how far apart neighbours' fields lie.
+
+    A layer with kernel k and stride s, over units that see r pixels at a distance of d, sees r + (k - 1)·d at a
+    distance of s·d.  The table ends where positions end: at the first layer that is not a convolution or a pooling.
+
+    Returns
+    -------
+    dict
+        By layer name: size and distance in pixels, for instance ``{"c1": (5, 1), "s2": (6, 2), ...}``.
+    """
+    fields, size, distance = {}, 1, 1
+    for name, layer, _ in _run(model, input_shape):
+        if isinstance(layer, nn.Linear):
+            break
+        if hasattr(layer, "kernel_size"):
+            size += (_side(layer.kernel_size) - 1) * distance
+            distance *= _side(layer.stride)
+            fields[name] = (size, distance)
+    return fields
+
+
+def _side(value: int | tuple[int, ...]) -> int:
+    sides = set(value) if isinstance(value, tuple) else {value}
+    if len(sides) != 1:
+        raise ValueError(f"Expected a square kernel and equal strides; got {value}.")
+    return sides.pop()
+
+
+def _count(layer: nn.Module, output_shape: tuple[int, ...]) -> tuple[int, int] | None:
+    """Connections and multiply-adds, or None for a layer without units of its own."""
+    units = math.prod(output_shape)
+    if hasattr(layer, "count_connections"):
+        return layer.count_connections(output_shape), layer.count_macs(output_shape)
+    if isinstance(layer, nn.Conv2d | nn.Linear):
+        inputs = layer.weight[0].numel()
+        return units * (inputs + (layer.bias is not None)), units * inputs
+    if isinstance(layer, POOLING):
+        return units * _side(layer.kernel_size) ** 2, 0
+    return None
+
+
+def _run(model: nn.Module, input_shape: tuple[int, ...] | None) -> list[tuple[str, nn.Module, Tensor]]:
+    """Name, module and output of every innermost layer, in the order in which one blank image passes them."""
+    shape = input_shape or getattr(model, "input_shape", None)
+    if shape is None:
+        raise ValueError(f"{type(model).__name__} does not say its input_shape: pass one, such as (1, 32, 32).")
+    parameter = next(model.parameters(), torch.zeros(()))
+    with record_layers(model) as passed, torch.no_grad():
+        was_training = model.training
+        model.eval()(torch.zeros(1, *shape, device=parameter.device, dtype=parameter.dtype))
+        model.train(was_training)
+    return passed
+
+
+@contextmanager
+def record_layers(model: nn.Module) -> Iterator[list[tuple[str, nn.Module, Tensor]]]:
+    """While open, collect (name, module, output) of every innermost layer each time it computes."""
+    passed: list[tuple[str, nn.Module, Tensor]] = []
+    handles = [
+        layer.register_forward_hook(lambda module, _, output, name=name: passed.append((name, module, output)))
+        for name, layer in model.named_modules()
+        if name and not any(layer.children())
+    ]
+    try:
+        yield passed
+    finally:
+        for handle in handles:
+            handle.remove()

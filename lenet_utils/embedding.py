@@ -1,0 +1,155 @@
+"""From a layer's activations to points in the plane, and numbers that say how far to trust the picture."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lenet_utils.counting import record_layers
+
+SQUASHING = (nn.Tanh, nn.ReLU, nn.Sigmoid)
+
+
+@torch.no_grad()
+def activations(model: nn.Module, images: Tensor, layer: str, batch_size: int = 1_000) -> np.ndarray:
+    """What a layer passes on, after the squashing function that follows it.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    images : torch.Tensor, shape (N, C, H, W), float
+        Prepared as in training.
+    layer : str
+        A name as in :func:`lenet_utils.counting.layer_table`, for instance ``"f6"``.
+    batch_size : int
+        How many images go through at once.
+
+    Returns
+    -------
+    numpy.ndarray, shape (N, D), float32
+        One flattened row for each image.
+
+    Raises
+    ------
+    ValueError
+        If the network has no such layer, or there is no image.
+    """
+    if len(images) == 0:
+        raise ValueError("Expected at least one image; got an empty batch.")
+    device = next(model.parameters()).device
+    rows = []
+    model.eval()
+    for batch in images.split(batch_size):
+        with record_layers(model) as passed:
+            model(batch.to(device))
+        outputs: dict[str, Tensor] = {}
+        last = ""
+        for name, module, output in passed:
+            squashes = isinstance(module, SQUASHING) or getattr(module, "is_squashing", False)
+            last = last if squashes and last else name
+            outputs[last] = output
+        if layer not in outputs:
+            raise ValueError(f"Unknown layer {layer!r}: choose one of {', '.join(map(repr, outputs))}.")
+        rows.append(outputs[layer].flatten(1).float().cpu())
+    return torch.cat(rows).numpy()
+
+
+def reduce(points: np.ndarray, num_components: int = 50, seed: int = 0) -> np.ndarray:
+    """The first principal components of ``points`` (N, D): shape (N, at most ``num_components``)."""
+    from sklearn.decomposition import PCA
+
+    wanted = min(num_components, *points.shape)
+    return PCA(wanted, random_state=seed).fit_transform(points).astype(np.float32)
+
+
+def tsne(
+    points: np.ndarray,
+    perplexity: float = 30.0,
+    *,
+    init: str = "pca",
+    learning_rate: float | str = "auto",
+    num_iterations: int = 1_000,
+    num_components: int = 50,
+    seed: int = 0,
+) -> np.ndarray:
+    """Points in the plane whose neighbours are, as far as possible, the neighbours in ``points``.
+
+    PCA first, then scikit-learn's t-SNE (van der Maaten & Hinton 2008).  The defaults are the settings that Kobak &
+    Berens (2019) recommend: initialised by PCA, with a learning rate that grows with N.
+
+    Parameters
+    ----------
+    points : numpy.ndarray, shape (N, D)
+    perplexity : float
+        About how many neighbours count for each point; below N.
+    init : {"pca", "random"}
+    learning_rate : float or "auto"
+    num_iterations : int
+        At least 250.
+    num_components : int
+        Principal components kept before t-SNE.
+    seed : int
+
+    Returns
+    -------
+    numpy.ndarray, shape (N, 2), float32
+    """
+    from sklearn.manifold import TSNE
+
+    if points.ndim != 2 or not 0 < perplexity < len(points):
+        raise ValueError(
+            f"Expected points of shape (N, D) and a perplexity between 0 and N; got shape {points.shape} and "
+            f"{perplexity:g}."
+        )
+    embed = TSNE(
+        2, perplexity=perplexity, init=init, learning_rate=learning_rate, max_iter=num_iterations, random_state=seed
+    )
+    return embed.fit_transform(reduce(points, num_components, seed))
+
+
+def neighbour_recall(points: np.ndarray, embedded: np.ndarray, num_neighbours: int = 10) -> float:
+    """How many of each point's nearest neighbours stay among its nearest in the picture: mean share, 0 to 1.
+
+    Parameters
+    ----------
+    points, embedded : numpy.ndarray, shape (N, D) and (N, 2)
+    num_neighbours : int
+        Below N.
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    if len(points) != len(embedded) or not 0 < num_neighbours < len(points):
+        raise ValueError(
+            f"Expected as many points as embedded ones, and more than {num_neighbours}; "
+            f"got {len(points)} and {len(embedded)}."
+        )
+    before, after = (
+        NearestNeighbors(n_neighbors=num_neighbours).fit(x).kneighbors(return_distance=False)
+        for x in (points, embedded)
+    )
+    kept = [len(np.intersect1d(a, b, assume_unique=True)) for a, b in zip(before, after, strict=True)]
+    return float(np.mean(kept)) / num_neighbours
+
+
+def trustworthiness(points: np.ndarray, embedded: np.ndarray, num_neighbours: int = 10) -> float:
+    """How few strangers the picture puts among each point's neighbours: 1 is none (Venna & Kaski 2001)."""
+    from sklearn.manifold import trustworthiness as measure
+
+    return float(measure(points, embedded, n_neighbors=num_neighbours))
+
+
+def linear_probe(
+    train_points: np.ndarray, train_labels: Tensor, test_points: np.ndarray, test_labels: Tensor, seed: int = 0
+) -> float:
+    """Error rate in per cent of a linear classifier that is given these activations (Alain & Bengio 2016).
+
+    Logistic regression on standardised activations, fitted on the training points, judged on the test points.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2_000, random_state=seed))
+    probe.fit(train_points, np.asarray(train_labels))
+    return 100 * float(np.mean(probe.predict(test_points) != np.asarray(test_labels)))

@@ -1,0 +1,178 @@
+"""Arrays to Axes: every ``plot_*`` draws into ``ax`` (a new one by default) and returns it.
+
+Ink and paper are two fixed colours, :data:`INK` and :data:`PAPER`.  In a notebook they are near-black on near-white;
+the book's site replaces them by the page's own colours, so that figures read well in light and in dark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+
+INK, PAPER = "#1a1b1c", "#fdfcfb"
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe & Ito (2008), without black
+CLASS_COLOURS = mpl.colormaps["tab10"].colors
+
+
+def use_book_style() -> None:
+    """Make figures as the book shows them: sharp (SVG) in notebooks, one type size, colours all readers tell apart."""
+    plt.rcParams.update(
+        {
+            "figure.facecolor": PAPER,
+            "figure.dpi": 110,
+            "figure.figsize": (6.4, 3.6),
+            "figure.constrained_layout.use": True,
+            "savefig.facecolor": PAPER,
+            "axes.facecolor": "none",
+            "axes.edgecolor": INK,
+            "axes.labelcolor": INK,
+            "axes.titlecolor": INK,
+            "axes.titlesize": "medium",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.prop_cycle": mpl.cycler(color=COLOURS),
+            "axes.grid": False,
+            "font.size": 10.0,
+            "grid.alpha": 0.25,
+            "grid.color": INK,
+            "image.cmap": "gray_r",
+            "legend.frameon": False,
+            "patch.edgecolor": INK,
+            "svg.fonttype": "path",
+            "svg.hashsalt": "lenet",
+            "text.color": INK,
+            "xtick.color": INK,
+            "ytick.color": INK,
+        }
+    )
+    try:
+        from IPython import get_ipython
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+    except ImportError:
+        return
+    if get_ipython() is not None:
+        set_matplotlib_formats("svg")
+
+
+def plot_images(
+    images: Sequence,
+    titles: Sequence[str] | None = None,
+    num_columns: int = 10,
+    axes: np.ndarray | None = None,
+    size: float = 0.8,
+    **imshow: object,
+) -> np.ndarray:
+    """A grid of small pictures without ticks.
+
+    Parameters
+    ----------
+    images : sequence of arrays, each of shape (H, W)
+    titles : sequence of str, optional
+        One above each picture.
+    num_columns : int
+    axes : array of Axes, optional
+        As many as images; by default a new figure's.
+    size : float
+        Inches for each picture, when the figure is new.
+    **imshow
+        Passed on to :meth:`matplotlib.axes.Axes.imshow`.
+
+    Returns
+    -------
+    numpy.ndarray of Axes
+    """
+    if axes is None:
+        num_columns = min(num_columns, len(images))
+        num_rows = -(-len(images) // num_columns)
+        height = size * (1.3 if titles is not None else 1.0)
+        _, axes = plt.subplots(num_rows, num_columns, figsize=(size * num_columns, height * num_rows), squeeze=False)
+    for ax in np.ravel(axes):
+        ax.set_axis_off()
+    for i, (ax, image) in enumerate(zip(np.ravel(axes), images, strict=False)):
+        ax.imshow(np.asarray(image), **imshow)
+        if titles is not None:
+            ax.set_title(titles[i], fontsize="small", pad=3)
+    return axes
+
+
+def plot_learning_curves(
+    curves: dict[str, Sequence[float]], ylabel: str, xlabel: str = "epoch", ax: Axes | None = None
+) -> Axes:
+    """Named values after each epoch (1, 2, ...), one line for each name."""
+    ax = _axes(ax)
+    for i, (name, values) in enumerate(curves.items()):
+        ax.plot(range(1, len(values) + 1), values, marker="os^Dv"[i % 5], label=name)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.grid(axis="y")
+    ax.legend()
+    return ax
+
+
+def plot_confusion_matrix(counts: np.ndarray, class_names: Sequence[str], ax: Axes | None = None) -> Axes:
+    """True classes down, predicted classes across; only the mistakes are shaded, so that they can be seen.
+
+    Parameters
+    ----------
+    counts : numpy.ndarray, shape (C, C), int
+        As :func:`lenet_utils.evaluation.confusion_matrix` gives them.
+    class_names : sequence of C str
+    """
+    ax = _axes(ax, figsize=(5.2, 4.8))
+    mistakes = np.where(np.eye(len(counts), dtype=bool), 0, counts)
+    shades = np.zeros((*counts.shape, 4))
+    shades[..., :3] = mpl.colors.to_rgb(COLOURS[1])
+    shades[..., 3] = 0.75 * mistakes / max(1, mistakes.max())
+    ax.imshow(shades)
+    for row, column in np.argwhere(counts):
+        weight = "bold" if row == column else "normal"
+        ax.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize="small", weight=weight)
+    long = max(map(len, class_names)) > 2
+    ax.set_xticks(range(len(counts)), class_names, rotation=45 if long else 0, ha="right" if long else "center")
+    ax.set_yticks(range(len(counts)), class_names)
+    ax.set(xlabel="predicted", ylabel="true")
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    return ax
+
+
+def plot_feature_maps(maps: np.ndarray, axes: np.ndarray | None = None, size: float = 0.9) -> np.ndarray:
+    """One picture for each map of a layer, all on one scale: shape (C, H, W)."""
+    maps = np.asarray(maps)
+    return plot_images(maps, axes=axes, num_columns=8, size=size, vmin=float(maps.min()), vmax=float(maps.max()))
+
+
+def plot_embedding(
+    points: np.ndarray, labels: Sequence[int], class_names: Sequence[str], ax: Axes | None = None, legend: bool = True
+) -> Axes:
+    """Points in the plane, coloured by class; each class is named where most of it lies.
+
+    Parameters
+    ----------
+    points : numpy.ndarray, shape (N, 2)
+        Its axes mean nothing, so none are drawn.
+    labels : sequence of N int
+    class_names : sequence of str
+    legend : bool
+        Write the names into the picture.
+    """
+    ax = _axes(ax, figsize=(4.6, 4.6))
+    labels = np.asarray(labels)
+    colours = np.asarray(CLASS_COLOURS)[labels % len(CLASS_COLOURS)]
+    ax.scatter(*points.T, s=5, c=colours, linewidths=0, alpha=0.8, rasterized=True)
+    ax.set_axis_off()
+    ax.set_aspect("equal", "datalim")
+    if legend:
+        for label in np.unique(labels):
+            middle = np.median(points[labels == label], axis=0)
+            box = {"boxstyle": "round,pad=0.15", "facecolor": PAPER, "edgecolor": CLASS_COLOURS[label % 10]}
+            ax.text(*middle, class_names[label], ha="center", va="center", fontsize="small", bbox=box)
+    return ax
+
+
+def _axes(ax: Axes | None, **figure: object) -> Axes:
+    return plt.subplots(**figure)[1] if ax is None else ax
