@@ -11,7 +11,10 @@ PAPER_BACKGROUND, PAPER_FOREGROUND = -0.1, 1.175  # LeCun et al. (1998), section
 
 
 def center_by_mass(image: Tensor) -> Tensor:
-    """Shift an image by whole pixels until its ink's centre of mass is nearest to the middle, as MNIST's makers did.
+    """Shift an image by whole pixels until its ink's centre of mass is nearest to pixel (H/2, W/2), as in MNIST.
+
+    Counted from 0, that is pixel (14, 14) of 28×28, half a pixel below and to the right of the exact middle: there
+    the 70,000 images of MNIST have it (the book's chapter on history measures it).
 
     Parameters
     ----------
@@ -32,7 +35,7 @@ def center_by_mass(image: Tensor) -> Tensor:
         if not profile.any():
             return image.clone()
         positions = torch.arange(len(profile), dtype=torch.float64)
-        wanted = round(float((len(profile) - 1) / 2 - (profile * positions).sum() / profile.sum()))
+        wanted = round(float(len(profile) / 2 - (profile * positions).sum() / profile.sum()))
         inked = profile.nonzero()
         shifts.append(min(max(wanted, -int(inked[0])), len(profile) - 1 - int(inked[-1])))
     return torch.roll(image, shifts, (0, 1))
