@@ -7,8 +7,10 @@ damaged file is never trusted, an interrupted download never takes a good file's
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import hashlib
+import http.client
 import os
 import socket
 import struct
@@ -21,7 +23,7 @@ import torch
 from torch import Tensor
 
 PARTS = ("train-images", "train-labels", "t10k-images", "t10k-labels")
-CANNOT_WRITE = {1, 13, 28, 30, 122}  # errno: not permitted, no access, no space, read-only, over quota
+CANNOT_WRITE = {errno.EPERM, errno.EACCES, errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EFBIG}
 TIMEOUT_SECONDS = 20.0
 
 
@@ -122,10 +124,11 @@ def _download(name: str, path: Path, md5: str) -> None:
             try:
                 with _socket_timeout(TIMEOUT_SECONDS):
                     download_url(mirror + path.name, folder, path.name, md5)
-            except (OSError, RuntimeError) as error:
+            except (OSError, RuntimeError, http.client.HTTPException) as error:
                 if isinstance(error, OSError) and error.errno in CANNOT_WRITE:
                     raise
-                reasons.append(str(getattr(error, "reason", error)))
+                reason = " ".join(str(getattr(error, "reason", error)).split())
+                reasons.append(f"{mirror}: {reason.rstrip('.') or type(error).__name__}")
             else:
                 os.replace(Path(folder) / path.name, path)
                 return
