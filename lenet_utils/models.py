@@ -28,7 +28,7 @@ def check_images(images: Tensor, channels: int, size: int) -> None:
             hint = f" Pad smaller images first: lenet_utils.data.pad(images, {size})."
         elif images.ndim == 3:
             hint = " Add the channel: images.unsqueeze(1)."
-        elif len(images) == 0:
+        elif images.numel() == 0:
             hint = " The batch is empty."
         raise ValueError(f"Expected images of shape {expected}; got {tuple(images.shape)}.{hint}")
     if not images.is_floating_point():
