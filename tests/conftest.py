@@ -72,3 +72,11 @@ def book_environment(tmp_path_factory) -> dict[str, str]:
         "OMP_NUM_THREADS": "1",
     }
     return {k: v for k, v in os.environ.items() if not k.startswith("LENET_")} | ours
+
+
+def sentence(error: BaseException, *parts: str) -> str:
+    """The error's message, after checking that it names each of ``parts`` in one line."""
+    message = str(error)
+    assert "\n" not in message
+    assert [part for part in parts if part not in message] == [], message
+    return message
