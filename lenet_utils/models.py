@@ -7,42 +7,13 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from lenet_utils.checks import check_images, choose
+from lenet_utils.original import LeNet5Original
+
+__all__ = ["ACTIVATIONS", "MLP", "POOLINGS", "LeNet5", "LeNet5Original", "check_images", "choose", "seeded"]
+
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "sigmoid": nn.Sigmoid}
 POOLINGS: dict[str, type[nn.Module]] = {"average": nn.AvgPool2d, "max": nn.MaxPool2d}
-
-
-def check_images(images: Tensor, channels: int, size: int) -> None:
-    """Refuse a batch of the wrong shape with one sentence that says how to mend it.
-
-    Raises
-    ------
-    ValueError
-        Unless ``images`` has shape (N, channels, size, size) with N > 0.
-    TypeError
-        Unless its dtype is a floating-point one.
-    """
-    expected = f"(N, {channels}, {size}, {size})"
-    if images.ndim != 4 or tuple(images.shape[1:]) != (channels, size, size) or len(images) == 0:
-        hint = ""
-        if images.ndim == 4 and images.shape[-1] < size:
-            hint = f" Pad smaller images first: lenet_utils.data.pad(images, {size})."
-        elif images.ndim == 3:
-            hint = " Add the channel: images.unsqueeze(1)."
-        elif images.numel() == 0:
-            hint = " The batch is empty."
-        raise ValueError(f"Expected images of shape {expected}; got {tuple(images.shape)}.{hint}")
-    if not images.is_floating_point():
-        raise TypeError(
-            f"Expected floating-point images of shape {expected}; got {images.dtype}. "
-            f"Scale pixels first: lenet_utils.data.standardise(images)."
-        )
-
-
-def choose(kind: str, name: str, choices: dict[str, type[nn.Module]]) -> type[nn.Module]:
-    """Look a layer type up by name, or raise a ValueError that lists the names."""
-    if name not in choices:
-        raise ValueError(f"Unknown {kind} {name!r}: choose one of {', '.join(map(repr, choices))}.")
-    return choices[name]
 
 
 def seeded(make_model, seed: int) -> nn.Module:

@@ -1,0 +1,44 @@
+"""One clear sentence for input that a network cannot read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from torch import Tensor
+
+Choice = TypeVar("Choice")
+
+
+def check_images(images: Tensor, channels: int, size: int) -> None:
+    """Refuse a batch of the wrong shape with one sentence that says how to mend it.
+
+    Raises
+    ------
+    ValueError
+        Unless ``images`` has shape (N, channels, size, size) with N > 0.
+    TypeError
+        Unless its dtype is a floating-point one.
+    """
+    expected = f"(N, {channels}, {size}, {size})"
+    if images.ndim != 4 or tuple(images.shape[1:]) != (channels, size, size) or len(images) == 0:
+        hint = ""
+        if images.ndim == 4 and images.shape[-1] < size:
+            hint = f" Pad smaller images first: lenet_utils.data.pad(images, {size})."
+        elif images.ndim == 3:
+            hint = " Add the channel: images.unsqueeze(1)."
+        elif images.numel() == 0:
+            hint = " The batch is empty."
+        raise ValueError(f"Expected images of shape {expected}; got {tuple(images.shape)}.{hint}")
+    if not images.is_floating_point():
+        raise TypeError(
+            f"Expected floating-point images of shape {expected}; got {images.dtype}. "
+            f"Scale pixels first: lenet_utils.data.standardise(images)."
+        )
+
+
+def choose(kind: str, name: str, choices: Mapping[str, Choice]) -> Choice:
+    """Look something up by name, or raise a ValueError that lists the names."""
+    if name not in choices:
+        raise ValueError(f"Unknown {kind} {name!r}: choose one of {', '.join(map(repr, choices))}.")
+    return choices[name]
