@@ -1,0 +1,85 @@
+"""Long runs, from the command line: ``python -m lenet_utils.runs original --seeds 0 1``.
+
+Every experiment and seed has one file in ``results/``, brought up to date after each pass.  A run that was killed goes
+on after its last finished pass when the same command is given again; one that is complete is left alone.
+
+To add an experiment, write a function that takes a :class:`lenet_utils.experiment.Run` and
+
+1. calls ``run.begin(configuration, data)``,
+2. sets everything up from ``run.seed``, and goes on from ``run.state`` (tensors) and ``len(run.passes)`` if the run was
+   begun before,
+3. after each pass (or whatever its unit of work is) calls ``run.finish_pass(measured, state, complete=...)``, and
+   returns when that says False;
+
+wrap it in an :class:`lenet_utils.experiment.Experiment`, and add it to :data:`EXPERIMENTS`.  Chapters read what it
+measured with :func:`load_results`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from lenet_utils import original_runs
+from lenet_utils.checks import choose
+from lenet_utils.experiment import Experiment, ResultsError, Run, load_results, open_run, results_path, state_path
+
+__all__ = ["EXPERIMENTS", "Experiment", "ResultsError", "Run", "load_results", "main", "run"]
+
+EXPERIMENTS: dict[str, Experiment] = {**original_runs.EXPERIMENTS}
+
+
+def run(experiment: Experiment, seed: int, again: bool = False, until: int | None = None) -> Run:
+    """Carry one seed of an experiment on to its end.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    seed : int
+    again : bool
+        Forget what was measured before.
+    until : int, optional
+        Stop after this pass; the rest can follow later.
+    """
+    if again:
+        for path in (state_path(experiment.name, seed), results_path(experiment.name, seed)):
+            path.unlink(missing_ok=True)
+    current = open_run(experiment.name, seed)
+    if current.complete or (until is not None and len(current.passes) >= until):
+        return current
+    current.last = until
+    experiment.measure(current)
+    return current
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    names = "\n".join(f"  {e.name:22} {e.summary} (seeds {', '.join(map(str, e.seeds))})" for e in EXPERIMENTS.values())
+    parser = argparse.ArgumentParser(
+        prog="python -m lenet_utils.runs",
+        description="Measure what takes long, and keep it in results/.  Interrupted runs go on where they stopped.",
+        epilog=f"experiments:\n{names}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("experiment", nargs="+", help="one or more of the names below, in the order wanted")
+    parser.add_argument("--seeds", type=int, nargs="+", help="instead of the experiment's own")
+    parser.add_argument("--until", type=int, metavar="PASS", help="stop after this pass")
+    parser.add_argument("--again", action="store_true", help="forget what was measured before")
+    options = parser.parse_args(arguments)
+    try:
+        chosen = [choose("experiment", name, EXPERIMENTS) for name in options.experiment]
+        for experiment in chosen:
+            for seed in options.seeds or experiment.seeds:
+                start = time.perf_counter()
+                done = run(experiment, seed, options.again, options.until)
+                print(f"{experiment.name}, seed {seed}: {len(done.passes)} passes", end="")
+                print(f", {time.perf_counter() - start:.0f} s in this session.", flush=True)
+    except (ResultsError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
