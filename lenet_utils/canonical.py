@@ -77,6 +77,12 @@ def md5_of(content: bytes) -> str:
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
+def shorten(path: Path) -> str:
+    """A path as it is shown to people: relative to the checkout where it lies inside, else in full."""
+    checkout = Path(__file__).resolve().parent.parent
+    return str(path.relative_to(checkout) if path.is_relative_to(checkout) else path)
+
+
 def _torchvision(name: str) -> type:
     from torchvision import datasets  # here, because importing it takes a second that the embedded digits need not
 
@@ -91,9 +97,10 @@ def _content(name: str, path: Path, md5: str) -> bytes:
         raise DataError(f"{path} cannot be read ({error.strerror}): check its permissions.") from error
     if found is not None and md5_of(found) == md5:
         return found
-    problem = f"{path} is missing"
+    shown = shorten(path)
+    problem = f"{shown} is missing"
     if found is not None:
-        problem = f"{path} is damaged ({len(found):,} bytes with MD5 {md5_of(found)}, expected {md5})"
+        problem = f"{shown} is damaged ({len(found):,} bytes with MD5 {md5_of(found)}, expected {md5})"
     try:
         _download(name, path, md5)
     except OSError as error:

@@ -37,11 +37,11 @@ class TrainConfig:
     input_size, scaling : int, str
         How pixels become input; see :func:`lenet_utils.data.prepare`.
     seed : int
-        Decides the order of the images and, in :func:`trained`, the initial weights.
+        Decides the order of the images and, in :func:`lenet_utils.training.trained`, the initial weights.
     """
 
     num_epochs: int = 2
-    batch_size: int = 256
+    batch_size: int = 128
     optimizer: str = "adam"
     learning_rate: float = 0.01
     momentum: float = 0.0

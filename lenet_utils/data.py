@@ -141,7 +141,7 @@ def load(name: str = "auto", root: str | os.PathLike | None = None) -> ImageData
         return _load_canonical(chosen, data_dir(root))
     try:
         dataset = _load_canonical("mnist", data_dir(root))
-        _say_once(f"Data: MNIST from {data_dir(root)}, checked.")
+        _say_once("Data: MNIST, its files checked.")
     except DataError as error:
         dataset = _load_digits()
         _say_once(f"Data: scikit-learn's 1,797 digits instead of MNIST, because {error}")

@@ -1,6 +1,6 @@
 """Arrays to Axes: every ``plot_*`` draws into ``ax`` (a new one by default) and returns it.
 
-Ink and paper are two fixed colours, :data:`INK` and :data:`PAPER`.  In a notebook they are near-black on near-white;
+Ink and paper are two fixed colours, ``INK`` and ``PAPER``.  In a notebook they are near-black on near-white;
 the book's site replaces them by the page's own colours, so that figures read well in light and in dark.
 """
 

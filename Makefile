@@ -1,0 +1,47 @@
+# `make book` and `make test` need nothing but Python >= 3.11: they use the active environment, else make .venv.
+PYTHON ?= python3
+ifdef VIRTUAL_ENV
+  BIN := $(VIRTUAL_ENV)/bin
+else
+  BIN := .venv/bin
+endif
+READY := $(BIN)/.lenet-book-ready
+TESTS_READY := $(BIN)/.lenet-book-tests-ready
+
+.PHONY: book test serve notebooks runs bench clean
+.DEFAULT_GOAL := book
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "The book needs Python 3.11 or later; this is " + sys.version.split()[0] + ".")'
+	$(PYTHON) -m venv .venv
+
+$(READY): requirements.txt pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --requirement requirements.txt
+	@touch $@
+
+$(TESTS_READY): requirements.txt pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --requirement requirements.txt --editable '.[test,lightning]'
+	@touch $@ $(READY)
+
+book: $(READY)  ## execute every chapter, write the site
+	$(BIN)/python -m lenet_utils.data
+	$(BIN)/jupyter-book build . --all -W --keep-going
+	@echo "The book: $(CURDIR)/_build/html/index.html"
+
+test: $(TESTS_READY)  ## all tests
+	$(BIN)/python -m pytest
+
+serve: book  ## read the site at http://127.0.0.1:8000
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000
+
+notebooks: $(READY)  ## write notebooks/*.ipynb from book/*.md
+	$(BIN)/python scripts/pair.py
+
+runs: $(READY)  ## the long runs that results/ holds; each goes on where it was stopped
+	$(BIN)/python -m lenet_utils.runs all
+
+bench: $(READY)  ## speed, side by side
+	for benchmark in benchmarks/*_speed.py; do $(BIN)/python $$benchmark; done
+
+clean:  ## what a build leaves behind; not data/, not .venv/
+	rm -rf _build .cache .pytest_cache .ruff_cache

@@ -1,0 +1,206 @@
+"""What the book needs from Sphinx beyond ``_config.yml``: never stale, never online, figures for light and dark.
+
+Each part is one function connected to one event; :func:`setup` at the end is the index.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import shutil
+import sys
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from importlib import metadata, util
+from pathlib import Path
+
+from docutils import nodes
+from jupyter_cache import get_cache
+from jupyter_cache.base import CacheBundleIn
+from jupyter_cache.executors.utils import single_nb_execution
+from myst_nb.core.read import create_nb_reader
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.errors import ExtensionError
+from sphinx.util import logging
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))  # autodoc and the fingerprint read this checkout, wherever another may be installed
+
+logger = logging.getLogger(__name__)
+
+
+# --- Never stale -----------------------------------------------------------------------------------------------------
+
+
+def fingerprint(root: Path = ROOT) -> str:
+    """A digest of all that decides a chapter's numbers besides its own cells.
+
+    These are the package's source, the requirements, what long runs measured (``results/``), the data that
+    ``load("auto")`` would read, the versions of the libraries that compute, and the environment's choices.
+    """
+    from lenet_utils import data
+
+    digest = hashlib.sha256()
+    files = [*root.glob("lenet_utils/*.py"), *root.glob("results/**/*.json"), root / "requirements.txt"]
+    for path in sorted(path for path in files if path.exists()):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    libraries = ("torch", "torchvision", "numpy", "scikit-learn", "scipy", "matplotlib", "torchinfo", "ipykernel")
+    facts = [f"{name} {metadata.version(name)}" for name in libraries]
+    facts += [platform.python_version(), platform.machine(), data.fingerprint("auto")]
+    facts += [f"{key}={os.environ.get(key, '')}" for key in ("LENET_DATASET", "LENET_DEVICE", "OMP_NUM_THREADS")]
+    digest.update("\n".join(facts).encode())
+    return digest.hexdigest()[:16]
+
+
+def prepare_kernels(app: Sphinx, config) -> None:
+    """Give chapters this checkout's package, one thread each, and a cache that knows what their outputs rest on."""
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ["LENET_PROGRESS"] = "0"
+    caches = Path(app.outdir).parent / ".jupyter_cache"
+    current = caches / fingerprint()
+    for old in caches.glob("*") if caches.exists() else ():
+        if old != current:
+            shutil.rmtree(old, ignore_errors=True) if old.is_dir() else old.unlink()
+    config.nb_execution_cache_path = str(current)
+
+
+# --- Chapters side by side -------------------------------------------------------------------------------------------
+
+
+def execute_side_by_side(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
+    """Execute the chapters that the cache does not hold, each in its own kernel, as many at a time as there are cores.
+
+    The pages find their outputs in the cache afterwards.  A chapter with a failing cell fails the build, once the
+    others are done and kept.
+    """
+    if app.config.nb_execution_mode != "cache":
+        return
+    cache = get_cache(app.config.nb_execution_cache_path)
+    stale = {}
+    for docname in sorted(env.found_docs):
+        path = Path(env.doc2path(docname))
+        text = path.read_text("utf8")
+        reader = create_nb_reader(str(path), env.myst_config, env.mystnb_config, text)
+        if reader is None:
+            continue
+        notebook = reader.read(text)
+        try:
+            cache.match_cache_notebook(notebook)
+        except KeyError:
+            stale[path] = notebook
+    failures = []
+    with ThreadPoolExecutor(_num_cores()) as pool:
+        jobs = {pool.submit(_execute, notebook, path, app.config): path for path, notebook in stale.items()}
+        for job in as_completed(jobs):
+            path, result = jobs[job], job.result()
+            if result.err is not None:
+                failures.append(f"{path.relative_to(ROOT)} failed:\n{result.exc_string}")
+                continue
+            logger.info("executed %s in %.1f s", path.relative_to(ROOT), result.time)
+            bundle = CacheBundleIn(stale[path], str(path), data={"execution_seconds": result.time})
+            cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+    if failures:
+        raise ExtensionError("\n\n".join(failures))
+
+
+def _execute(notebook, path: Path, config):
+    logger.info("executing %s …", path.relative_to(ROOT))
+    return single_nb_execution(
+        notebook,
+        cwd=str(path.parent),
+        timeout=config.nb_execution_timeout,
+        allow_errors=False,
+        startup_timeout=300,
+        extra_arguments=["--IPKernelApp.log_level=40"],  # else each kernel warns that its local port is not encrypted
+    )
+
+
+def _num_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+# --- Never online ----------------------------------------------------------------------------------------------------
+
+
+def copy_mathjax(app: Sphinx, exception: Exception | None) -> None:
+    """Serve MathJax from the site itself: the part of it that renders TeX, from the package that carries it."""
+    if exception or app.builder.format != "html":
+        return
+    package = util.find_spec("sphinx-mathjax-offline")
+    source = Path(package.origin).parent / "static" / "mathjax"
+    target = Path(app.outdir) / "_static" / "mathjax"
+    fonts = Path("output", "chtml", "fonts", "woff-v2")
+    shutil.copytree(source / fonts, target / fonts, dirs_exist_ok=True)
+    shutil.copy2(source / "tex-mml-chtml.js", target)
+
+
+def drop_thebe(app: Sphinx, config) -> None:
+    """Jupyter Book always loads sphinx-thebe, which names a CDN on every page; disconnect all of it."""
+    for listeners in list(app.events.listeners.values()):
+        for listener in [one for one in listeners if one.handler.__module__ == "sphinx_thebe"]:
+            app.disconnect(listener.id)
+
+
+# --- Buttons open the paired notebooks -------------------------------------------------------------------------------
+
+
+def point_to_notebooks(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) -> None:
+    """Launch buttons open ``notebooks/x.ipynb`` instead of ``book/x.md``, and the download is that notebook."""
+    folder, _, name = pagename.rpartition("/")
+    notebook = ROOT / "notebooks" / f"{name}.ipynb"
+    if folder != "book" or "ipynb_source" not in context or not notebook.exists():
+        return
+    shutil.copy2(notebook, Path(app.outdir, "_sources", pagename).with_suffix(".ipynb"))
+    for button in _buttons(context.get("header_buttons", [])):
+        if "/book/" in button.get("url", ""):
+            button["url"] = button["url"].replace(f"/{pagename}.md", f"/notebooks/{name}.ipynb")
+
+
+def _buttons(buttons: list[dict]):
+    for button in buttons:
+        yield button
+        yield from _buttons(button.get("buttons", []))
+
+
+# --- Figures in the page's own colours -------------------------------------------------------------------------------
+
+
+def visit_image(translator, node: nodes.image) -> None:
+    """Write a chapter's SVG figure into the page, its ink and paper taken from the page's theme."""
+    path = Path(translator.builder.srcdir, node["uri"])
+    if path.suffix != ".svg" or "jupyter_execute" not in path.parts:
+        translator.__class__.visit_image(translator, node)
+        return
+    translator.body.append(themed_svg(path.read_text("utf8"), node.get("alt", ""), f"fig-{len(translator.body)}-"))
+    raise nodes.SkipNode
+
+
+def themed_svg(svg: str, alt: str, prefix: str) -> str:
+    """An SVG document as an element of a page: scalable, named for screen readers, in the theme's colours."""
+    from lenet_utils.plotting import INK, PAPER
+
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, count=1, flags=re.DOTALL)
+    svg = re.sub(r'\bid="', f'id="{prefix}', svg)
+    svg = re.sub(r'(url\(#|href="#)', rf"\1{prefix}", svg)
+    svg = svg.replace(INK, "var(--book-ink)").replace(PAPER, "var(--book-paper)")
+    tag, rest = svg.split(">", 1)
+    width = float(re.search(r'viewBox="0 0 ([\d.]+)', tag).group(1))
+    tag = re.sub(r'\s(width|height)="[^"]*"', "", tag)
+    label = nodes.unescape(alt).replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+    named = f'role="img" aria-label="{label}"' if alt else 'aria-hidden="true"'
+    return f'{tag} class="book-figure" style="max-width: {width * 4 / 3:.0f}px" {named}>{rest}'
+
+
+def setup(app: Sphinx) -> dict:
+    app.connect("config-inited", prepare_kernels, priority=100)
+    app.connect("config-inited", drop_thebe, priority=100)
+    app.connect("env-before-read-docs", execute_side_by_side)
+    app.connect("html-page-context", point_to_notebooks, priority=900)
+    app.connect("build-finished", copy_mathjax)
+    app.add_css_file("book.css")
+    app.add_node(nodes.image, override=True, html=(visit_image, lambda translator, node: None))
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
