@@ -8,10 +8,13 @@ import os
 import pickle
 import platform
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock
 from torch import Tensor
 
 from lenet_utils.data import ImageDataset
@@ -56,6 +59,24 @@ def state_fingerprint(state: dict[str, Tensor]) -> str:
 def combined_fingerprint(**parts: object) -> str:
     """One short digest of named parts, each of which JSON can hold."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:20]
+
+
+@contextmanager
+def exclusively(path: Path) -> Iterator[None]:
+    """Let one process at a time make ``path``, so that chapters side by side do not train the same network twice.
+
+    Where no lock can be written there is none: the work is then done twice, and correctly.
+    """
+    lock = FileLock(f"{path}.lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError:
+        pass
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def save(path: Path, content: dict) -> None:

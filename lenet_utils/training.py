@@ -183,17 +183,18 @@ def trained(
         device=str(device),
     )
     path = (cache_dir or checkpoints.cache_dir()) / f"{type(model).__name__}-{dataset.name}-{name}.pt"
-    kept = checkpoints.load(path)
-    if kept is not None:
-        model.load_state_dict(kept["model"])
-        return model.to(device).eval(), History(config=config, **kept["history"])
-    history = train(model, dataset, config, progress)
-    record = {key: value for key, value in vars(history).items() if key != "config"}
-    try:
-        checkpoints.save(path, {"model": model.state_dict(), "history": record})
-    except OSError as error:
-        print(f"The trained network was not kept: {path.parent} cannot be written ({error.strerror}).")
-    return model, history
+    with checkpoints.exclusively(path):
+        kept = checkpoints.load(path)
+        if kept is not None:
+            model.load_state_dict(kept["model"])
+            return model.to(device).eval(), History(config=config, **kept["history"])
+        history = train(model, dataset, config, progress)
+        record = {key: value for key, value in vars(history).items() if key != "config"}
+        try:
+            checkpoints.save(path, {"model": model.state_dict(), "history": record})
+        except OSError as error:
+            print(f"The trained network was not kept: {path.parent} cannot be written ({error.strerror}).")
+        return model, history
 
 
 def winners(model: nn.Module, outputs: Tensor) -> Tensor:
