@@ -43,7 +43,7 @@ class TrainConfig:
     num_epochs: int = 2
     batch_size: int = 128
     optimizer: str = "adam"
-    learning_rate: float = 0.01
+    learning_rate: float = 0.015
     momentum: float = 0.0
     weight_decay: float = 0.0
     schedule: str = "one-cycle"
