@@ -22,7 +22,7 @@ class Table:
         One for each row, from column heading to value; the first row's keys are the columns, in order.
     caption : str
     formats : dict of str, optional
-        By column heading, how its numbers are written, as in :func:`format`: ``{"error (%)": ".2f"}``.
+        By column heading, how its numbers are written, as in format strings: ``{"error (%)": ".2f"}``.
 
     Raises
     ------
