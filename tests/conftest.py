@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import socket
+import subprocess
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
@@ -18,6 +23,9 @@ torch.set_num_threads(1)  # two threads beside another busy process are ten time
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA_DIR = data.data_dir()  # before the tests clear LENET_DATA_DIR
+SITE = Path(os.environ["LENET_SITE"]).resolve() if os.environ.get("LENET_SITE") else None
+CACHES = [".cache", ".jupyter_cache", ".ipynb_checkpoints", ".pytest_cache", ".ruff_cache", "__pycache__"]
+NOT_SOURCES = [*CACHES, ".git", ".venv", "data", "_build", "lightning_logs", "*.egg-info", "kernel-ipc-*"]
 
 
 @pytest.fixture(autouse=True)
@@ -63,15 +71,73 @@ def canonical_dataset(request):
 
 @pytest.fixture(scope="session")
 def book_environment(tmp_path_factory) -> dict[str, str]:
-    """The environment of a child process that runs chapters on the embedded digits, in folders of its own."""
+    """The environment of processes that run chapters: the embedded digits, folders of their own, no network."""
     ours = {
         "LENET_DATASET": "digits",
+        "LENET_DATA_DIR": str(tmp_path_factory.mktemp("no-data")),
         "LENET_CACHE_DIR": str(tmp_path_factory.mktemp("checkpoints")),
         "LENET_DEVICE": "cpu",
         "LENET_PROGRESS": "0",
         "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(ROOT),
+        **dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9"),
     }
-    return {k: v for k, v in os.environ.items() if not k.startswith("LENET_")} | ours
+    return {key: value for key, value in os.environ.items() if not key.startswith("LENET_")} | ours
+
+
+@dataclass(frozen=True)
+class Build:
+    """A build of the book: the tree it was made in, and all that it printed."""
+
+    tree: Path
+    log: str
+
+    @property
+    def html(self) -> Path:
+        return self.tree / "_build" / "html"
+
+
+def copy_sources(target: Path) -> Path:
+    """A copy of the checkout without what is made, fetched or cached in it."""
+    return Path(shutil.copytree(ROOT, target, ignore=shutil.ignore_patterns(*NOT_SOURCES)))
+
+
+def jupyter_book(tree: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run README's build command in ``tree``, with warnings as errors."""
+    program = "import sys; from jupyter_book.cli.main import main; sys.argv[0] = 'jupyter-book'; main()"
+    return subprocess.run(
+        [sys.executable, "-c", program, "build", ".", "--all", "-W", "--keep-going"],
+        cwd=tree,
+        env=environment | {"PYTHONPATH": str(tree)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf8",
+        timeout=540,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def digits_build(tmp_path_factory, book_environment) -> Build:
+    """The book, built once a session on the embedded digits, from a copy of the tree, without a network."""
+    if not (ROOT / "_toc.yml").exists():
+        pytest.skip("the book is not beside the package: run this in a checkout")
+    pytest.importorskip("jupyter_book", reason="Jupyter Book is not installed: pip install -r requirements.txt")
+    tree = copy_sources(tmp_path_factory.mktemp("book") / "tree")
+    done = jupyter_book(tree, book_environment)
+    log = re.sub(r"\x1b\[[\d;]*m", "", done.stdout)
+    complaints = "\n".join(re.findall(r"^.*(?:WARNING|ERROR|failed:).*$", log, re.MULTILINE))
+    assert done.returncode == 0, f"no build on the embedded digits:\n{complaints}\n--- its last words:\n{log[-4_000:]}"
+    return Build(tree, log)
+
+
+@pytest.fixture(scope="session")
+def site(request) -> Path:
+    """The site to look at: the one that LENET_SITE names, else one built on the embedded digits."""
+    if SITE is None:
+        return request.getfixturevalue("digits_build").html
+    assert (SITE / "index.html").exists(), f"LENET_SITE={SITE} holds no index.html: run `make book` first"
+    return SITE
 
 
 def sentence(error: BaseException, *parts: str) -> str:

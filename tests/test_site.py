@@ -1,0 +1,224 @@
+"""The site in a browser: every page, in light and dark, on a phone and on a desk.
+
+``LENET_SITE`` names a site that is built already; without it, the book is built on the embedded digits.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from pages import chapters, pages
+
+pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(600)]
+
+WIDTHS = {"phone": 390, "desk": 1280}
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+PAGES = [f"book/{page.name}.html" for page in pages()] + ["genindex.html", "search.html", "index.html"]
+
+# For each inlined figure: the least contrast between what carries its meaning and the page behind it.  Text on a patch
+# of its own (an annotation in a box) is left out, because its background is that patch.
+CONTRAST = """
+() => {
+  const channels = colour => (colour.match(/[\\d.]+/g) || []).map(Number);
+  const luminance = ([r, g, b]) => [r, g, b].map(c => c / 255)
+    .map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+  const contrast = (a, b) => {
+    const [x, y] = [luminance(a), luminance(b)];
+    return (Math.max(x, y) + 0.05) / (Math.min(x, y) + 0.05);
+  };
+  const behind = element => {
+    for (let e = element; e; e = e.parentElement) {
+      const c = channels(getComputedStyle(e).backgroundColor);
+      if (c.length === 3 || c[3] > 0) return c;
+    }
+    return [255, 255, 255];
+  };
+  const faint = [];
+  document.querySelectorAll("svg.book-figure").forEach((svg, i) => {
+    const page = behind(svg.parentElement);
+    const check = (element, kind, least) => {
+      const colour = channels(getComputedStyle(element)[kind]);
+      if (colour.length < 3 || colour[3] === 0) return;
+      const value = contrast(colour, page);
+      if (value < least) faint.push(`figure ${i}: ${kind} ${colour} on ${page}: ${value.toFixed(1)} < ${least}`);
+    };
+    svg.querySelectorAll('[style*="--book-ink"]').forEach(e => {
+      for (const kind of ["fill", "stroke"])
+        if (e.style[kind].includes("--book-ink") && !(e.style.opacity < 1 || e.style.strokeOpacity < 1))
+          check(e, kind, 4.5);
+    });
+    svg.querySelectorAll('g[id*="-text_"]').forEach(text => {
+      if (!text.querySelector('[id*="-patch_"]'))
+        text.querySelectorAll("use, path").forEach(e => e.closest("defs") || check(e, "fill", 3));
+    });
+  });
+  return [...new Set(faint)];
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    sync_api = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed: pip install -e '.[test]'"
+    )
+    pytest.importorskip("axe_playwright_python", reason="axe is not installed: pip install -e '.[test]'")
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is on the PATH")
+    with sync_api.sync_playwright() as playwright:
+        running = playwright.chromium.launch(
+            executable_path=program, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+        )
+        yield running
+        running.close()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def address(site):
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(site))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.fixture
+def open_page(browser, address):
+    """A function that opens a page and returns it, with its list of ``complaints``, which must stay empty."""
+    contexts = []
+
+    def open_it(name: str, theme: str = "light", width: str = "desk", base: str = address):
+        context = browser.new_context(color_scheme=theme, viewport={"width": WIDTHS[width], "height": 844})
+        contexts.append(context)
+        page = context.new_page()
+        page.complaints = []
+
+        def route(request):
+            if request.request.url.startswith((base, "data:", "blob:")):
+                return request.continue_()
+            page.complaints.append(f"asked for {request.request.url}")
+            return request.abort()
+
+        page.route("**/*", route)
+        page.on("console", lambda m: m.type in ("error", "warning") and page.complaints.append(f"{m.type}: {m.text}"))
+        page.on("pageerror", lambda error: page.complaints.append(f"error: {error}"))
+        page.on("requestfailed", lambda request: page.complaints.append(f"failed: {request.url}"))
+        page.on("response", lambda r: r.status >= 400 and page.complaints.append(f"{r.status}: {r.url}"))
+        page.goto(base + name, wait_until="load")
+        page.wait_for_function(
+            "[...document.querySelectorAll('.math')].every(e => e.querySelector('mjx-container'))", timeout=20_000
+        )
+        return page
+
+    yield open_it
+    for context in contexts:
+        context.close()
+
+
+def too_wide(page) -> list[str]:
+    """What sticks out of the page sideways, without being inside something that scrolls by itself."""
+    if page.evaluate("document.documentElement.scrollWidth <= innerWidth"):
+        return []
+    return page.evaluate(
+        """() => [...document.querySelectorAll("main *, header *")]
+             .filter(e => e.getBoundingClientRect().right > innerWidth + 1)
+             .slice(0, 5).map(e => `${e.tagName.toLowerCase()}.${e.className} in ${e.closest("[id]")?.id}`)"""
+    ) or ["something outside main"]
+
+
+def violations(page) -> list[str]:
+    """What axe-core finds, one line for each element."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page, options={"preload": False, "resultTypes": ["violations"]}).response["violations"]
+    return [
+        f"{rule['id']} ({rule['impact']}): {' '.join(node['html'].split())[:200]}"
+        for rule in found
+        for node in rule["nodes"][:4]
+    ]
+
+
+def quiet(page) -> None:
+    """Fail with one line for each complaint."""
+    if page.complaints:
+        pytest.fail("\n".join([page.url, *dict.fromkeys(page.complaints)]), pytrace=False)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
+def test_page(open_page, name, theme):
+    page = open_page(name, theme)
+    page.complaints += [f"says theme {page.evaluate('document.documentElement.dataset.theme')}"] * (
+        page.evaluate("document.documentElement.dataset.theme") != theme
+    )
+    for width in WIDTHS:
+        page.set_viewport_size({"width": WIDTHS[width], "height": 844})
+        page.complaints += [f"{width}: too wide: {what}" for what in too_wide(page)]
+        page.complaints += [f"{width}: {what}" for what in violations(page)]
+    page.complaints += page.evaluate(CONTRAST)
+    page.complaints += page.evaluate(
+        "[...document.querySelectorAll('main img')].filter(e => !e.alt).map(e => `no alt text: ${e.src}`)"
+    )
+    quiet(page)
+
+
+@pytest.mark.parametrize("name", [page.name for page in chapters()])
+def test_figures_stand_in_figures(open_page, name):
+    page = open_page(f"book/{name}.html", width="phone")
+    bare = page.evaluate(
+        """() => [...document.querySelectorAll(".cell_output svg.book-figure, .cell_output img")]
+             .filter(e => !e.closest("figure")?.querySelector("figcaption"))
+             .map(e => e.closest(".cell").innerText.slice(0, 200))"""
+    )
+    assert bare == []
+    small = page.evaluate(
+        """() => [...document.querySelectorAll("svg.book-figure")].map(svg => {
+             const scale = svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
+             return [svg.getAttribute("aria-label"), Math.round(10 * 100 * scale) / 100];
+           }).filter(([_, points]) => points < 5)"""
+    )
+    assert small == [], "type of 10 points shrinks to fewer than 5 pixels on a phone: draw these figures narrower"
+
+
+def test_search_finds(open_page):
+    page = open_page("search.html?q=convolution")
+    page.wait_for_selector("#search-results li a", timeout=15_000)
+    page.wait_for_timeout(500)
+    assert page.locator("#search-results li").count() >= 2
+    quiet(page)
+
+
+@pytest.mark.parametrize("name", ["index.html", *(f"book/{page.name}.html" for page in chapters()[:2])])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_works_from_a_folder(open_page, site, name, theme):
+    page = open_page(name, theme, "phone", base=site.as_uri() + "/")
+    page.wait_for_timeout(300)
+    assert page.locator("article h1").count() == 1
+    quiet(page)
+
+
+def test_search_works_from_a_folder(open_page, site):
+    page = open_page("search.html?q=convolution", base=site.as_uri() + "/")
+    page.wait_for_selector("#search-results li a", timeout=15_000)
+
+
+def test_theme_button_switches_and_is_remembered(open_page):
+    page = open_page(f"book/{chapters()[0].name}.html")
+    seen = {page.evaluate("document.documentElement.dataset.theme")}
+    for _ in range(3):
+        page.locator("button.theme-switch-button:visible").first.click()
+        seen.add(page.evaluate("document.documentElement.dataset.theme"))
+    assert seen == {"light", "dark"}
+    chosen = page.evaluate("document.documentElement.dataset.mode")
+    page.reload()
+    assert page.evaluate("document.documentElement.dataset.mode") == chosen
