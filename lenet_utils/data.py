@@ -101,6 +101,20 @@ class ImageDataset:
             raise ValueError(f"num_train must lie in 1..{len(self.train_images)}; got {num_train}.")
         return replace(self, train_images=self.train_images[:num_train], train_labels=self.train_labels[:num_train])
 
+    def with_test_as_validation(self) -> ImageDataset:
+        """All images that may be learned from as the training part, and the test part in validation's place as well.
+
+        Many publications follow the test error epoch by epoch; this is for comparing with them, and for nothing that
+        is *chosen* by such an error: then the test part would be no test any more.
+        """
+        return replace(
+            self,
+            train_images=torch.cat([self.train_images, self.validation_images]),
+            train_labels=torch.cat([self.train_labels, self.validation_labels]),
+            validation_images=self.test_images,
+            validation_labels=self.test_labels,
+        )
+
 
 def load(name: str = "auto", root: str | os.PathLike | None = None) -> ImageDataset:
     """Load a data set, downloading and checking it where needed.
