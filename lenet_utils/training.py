@@ -37,6 +37,18 @@ def pick_device() -> torch.device:
     return torch.device(wanted)
 
 
+def default_config(dataset: ImageDataset) -> TrainConfig:
+    """The book's own recipe for a data set: two epochs, and on a small one as many as show 25,000 images (at most 20).
+
+    Examples
+    --------
+    >>> from lenet_utils.data import load
+    >>> default_config(load("digits")).num_epochs
+    20
+    """
+    return TrainConfig(num_epochs=min(20, max(2, math.ceil(25_000 / len(dataset.train_images)))))
+
+
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     """The optimizer that ``config`` describes, over all parameters of ``model``."""
     extra = {"momentum": config.momentum} if config.optimizer == "sgd" else {}
@@ -65,6 +77,7 @@ def train(
         Maps float images (N, 1, H, W) to outputs (N, num_classes); it is moved to :func:`pick_device`'s choice.
     dataset : ImageDataset
     config : TrainConfig, optional
+        By default :func:`default_config`'s.
     progress : bool
         Show a progress bar, and one line for each epoch.
     loss : callable
@@ -81,7 +94,7 @@ def train(
     TrainingError
         At the first step whose loss is not finite.
     """
-    config = config or TrainConfig()
+    config = config or default_config(dataset)
     device = pick_device()
     model.to(device)
     images = prepare(dataset.train_images, config.input_size, config.scaling).to(device)
@@ -171,7 +184,7 @@ def trained(
     so a change of any of them trains anew.  A damaged file counts as none.  Where nothing can be stored, training is
     simply repeated next time.
     """
-    config = config or TrainConfig()
+    config = config or default_config(dataset)
     device = pick_device()
     model = seeded(make_model, config.seed)
     name = checkpoints.combined_fingerprint(
