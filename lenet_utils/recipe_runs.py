@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from functools import partial
+from importlib import metadata
 
 import torch
 
@@ -59,6 +60,19 @@ def finish(run: Run, recipe: Recipe, history: History) -> None:
         run.finish_pass({"epoch": epoch, **row}, {}, complete=epoch == len(rows))
 
 
+def measure_lightning(run: Run) -> None:
+    """R3 in Lightning (:mod:`lenet_utils.lightning_net`): one line, after the last epoch."""
+    from lenet_utils.lightning_net import fit  # optional, and slow to import
+
+    torch.set_num_threads(1)
+    recipe = RECIPES["R3"]
+    dataset = load(recipe.dataset)
+    begin(run, recipe, dataset.source, lightning=metadata.version("lightning"))
+    module, measured = fit(dataset, replace(recipe.config, seed=run.seed))
+    run.notes |= {"device": device_name(), "test_error": final_test_error(module, dataset, recipe.config)}
+    run.finish_pass({"epoch": recipe.config.num_epochs, **measured}, {}, complete=True)
+
+
 def measured(claim: Claim, record: dict) -> float:
     """What a stored run has to set against a claim, in the claim's unit.
 
@@ -100,5 +114,6 @@ EXPERIMENTS = {
             Experiment(f"recipe-mlp-{name}", f"{recipe.name}, trained as R1", partial(measure, recipe=recipe), SEEDS)
             for name, recipe in MLPS.items()
         ),
+        Experiment("recipe-r3-lightning", "R3, trained by Lightning", measure_lightning, SEEDS),
     )
 }
