@@ -121,8 +121,10 @@ class Run:
         self.passes.append(measured)
         self.seconds, self._since = self.seconds + now - self._since, now
         self.state, self.complete = state, complete
-        checkpoints.save(state_path(self.experiment, self.seed), {"record": self.record(), "state": state})
-        write(self.record())
+        record = self.record()
+        kept = {"record": json.dumps(record), "state": state}  # in one file, so that they belong together
+        checkpoints.save(state_path(self.experiment, self.seed), kept)
+        write(record)
         return not complete and (self.last is None or len(self.passes) < self.last)
 
     def record(self) -> dict:
@@ -134,10 +136,10 @@ class Run:
 def open_run(experiment: str, seed: int) -> Run:
     """The run as it was left, or a new one when there is none (or its state was lost or damaged)."""
     kept = checkpoints.load(state_path(experiment, seed))
-    if kept is None or not isinstance(kept.get("record"), dict):
+    if kept is None:
         return Run(experiment, seed)
-    record = {name: kept["record"][name] for name in FIELDS if name not in ("kind", "schema")}
-    return Run(**record, state=kept["state"])
+    record = json.loads(kept["record"])
+    return Run(**{name: record[name] for name in FIELDS if name not in ("kind", "schema")}, state=kept["state"])
 
 
 def results_dir() -> Path:

@@ -132,8 +132,12 @@ class Machine:
         for image, label in self.patterns(FIRST_STEPS):
             self.lean.step(image, label)
         weights = self.lean.theta.astype(np.float64)
-        digest = hashlib.sha256(self.lean.theta.tobytes()).hexdigest()
-        return {"steps": FIRST_STEPS, "sha256": digest, "sum": weights.sum(), "sum_of_squares": (weights**2).sum()}
+        return {
+            "steps": FIRST_STEPS,
+            "sha256": hashlib.sha256(self.lean.theta.tobytes()).hexdigest(),
+            "sum": float(weights.sum()),
+            "sum_of_squares": float((weights**2).sum()),
+        }
 
     def activity(self) -> dict[str, float]:
         """The standard deviation of each layer's outputs over the samples of the first pass."""
@@ -193,7 +197,7 @@ def one_pass(machine: Machine, number: int) -> dict:
         seen += 1
     machine.sync()
     train, test = (machine.images, machine.labels), (machine.dataset.test_images, machine.dataset.test_labels)
-    diverged = not np.isfinite(machine.lean.theta).all()
+    diverged = not bool(np.isfinite(machine.lean.theta).all())
     (train_wrong, train_loss), (test_wrong, test_loss) = machine.judge(*train), machine.judge(*test)
     eta, mu = paper_eta(number), machine.config.mu
     rates = {name: eta / (mu + h.flatten().sort().values) for name, h in curvature.items()}
@@ -215,6 +219,12 @@ def one_pass(machine: Machine, number: int) -> dict:
         "diverged": diverged,
         "rates": {name: [float(r[-1]), float(r.median()), float(r[0])] for name, r in rates.items()},
     }
+
+
+def stored_config(record: dict) -> OriginalConfig:
+    """The configuration of a stored run, as :func:`lenet_utils.experiment.load_results` gives it."""
+    values = dict(record["configuration"])
+    return OriginalConfig(**values | {"distortion": Distortion(**values["distortion"])})
 
 
 def _experiment(name: str, summary: str, seeds: int = 1, **changes: object) -> Experiment:
