@@ -151,10 +151,10 @@ class LeanLeNet5:
         np.dot(self.d_penalties, self.differences, out=self.d_f6)
         self.d_f6 *= 2
         _unsquash(self.d_f6, self.f6, g["f6.bias"])
-        np.multiply(g["f6.bias"][:, None], self.c5, out=g["f6.weight"])
+        np.dot(g["f6.bias"][:, None], self.c5[None], out=g["f6.weight"])
         np.dot(g["f6.bias"], w["f6.weight"], out=self.d_c5)
         _unsquash(self.d_c5, self.c5, g["c5.bias"])
-        np.multiply(g["c5.bias"][:, None], self.s4_flat, out=g["c5.weight"])
+        np.dot(g["c5.bias"][:, None], self.s4_flat[None], out=g["c5.weight"])
         np.dot(g["c5.bias"], w["c5.weight"], out=self.d_s4_flat)
         # S4: the sum over its 25 positions is a product with ones.
         _unsquash(self.d_s4, self.s4, self.d_s4)

@@ -20,8 +20,8 @@ class LeNet5Original(nn.Module):
     Parameters
     ----------
     initialisation : {"practice", "printed"}
-        Weights and biases start uniform in ±2.4/F, as the paper prints, or in ±2.4/√F, with which it learns as the
-        paper reports; F is the number of inputs of the unit.
+        Weights start uniform in ±2.4/F, as the paper prints, or in ±2.4/√F, with which it learns as the paper reports;
+        F is the number of inputs of the unit.  Biases start at 0: our choice.
     reading : {"average", "sum"}
         What the S layers do with their four inputs; see :class:`lenet_utils.layers.Subsampling`.
     generator : torch.Generator, optional
@@ -89,7 +89,7 @@ class LeNet5Original(nn.Module):
             of_weight = bound[self.c3.outputs_of_link] if layer is self.c3 else bound
             shape = (-1, *[1] * (layer.weight.ndim - 1))
             layer.weight.uniform_(-1, 1, generator=generator).mul_(of_weight.view(shape))
-            layer.bias.uniform_(-1, 1, generator=generator).mul_(bound)
+            layer.bias.zero_()
 
 
 def check_paper_images(images: Tensor) -> None:

@@ -20,7 +20,6 @@ from lenet_utils.data import ImageDataset, load, pad, prepare
 from lenet_utils.distortions import Distortion, distort
 from lenet_utils.experiment import Experiment, Run
 from lenet_utils.lean import LeanLeNet5, by_parity
-from lenet_utils.losses import penalty_loss
 from lenet_utils.optimizers import MU, NUM_SAMPLES, curvatures, paper_eta
 from lenet_utils.original import LeNet5Original
 
@@ -151,14 +150,14 @@ class Machine:
         names = ("input", "c1", "s2", "c3", "s4", "c5", "f6")
         return dict(zip(names, (spread[i] for i in (0, 2, 3, 5, 6, 8, 11)), strict=True))
 
-    @torch.no_grad()
     def judge(self, images: Tensor, labels: Tensor) -> tuple[int, float]:
-        """Wrong answers and mean loss of ``model`` on images (N, H, W), uint8."""
-        loss, wrong, total = penalty_loss(self.config.loss, self.config.j), 0, 0.0
-        for x, y in zip(images.split(500), labels.split(500), strict=True):
-            penalties = self.model(prepare(x, scaling="paper"))
-            wrong += int((penalties.argmin(1) != y).sum())
-            total += float(loss(penalties, y)) * len(y)
+        """Wrong answers and mean loss on images (N, H, W), uint8; nothing is learned."""
+        wrong, total = 0, 0.0
+        for some, of_some in zip(images.split(CHUNK), labels.split(CHUNK), strict=True):
+            for image, label in zip(by_parity(prepare(some, scaling="paper")), of_some.tolist(), strict=True):
+                loss, winner = self.lean.forward(image, label)
+                wrong += winner != label
+                total += loss
         return wrong, total / len(labels)
 
 
@@ -195,7 +194,6 @@ def one_pass(machine: Machine, number: int) -> dict:
         loss += of_one
         wrong += winner != label
         seen += 1
-    machine.sync()
     train, test = (machine.images, machine.labels), (machine.dataset.test_images, machine.dataset.test_labels)
     diverged = not bool(np.isfinite(machine.lean.theta).all())
     (train_wrong, train_loss), (test_wrong, test_loss) = machine.judge(*train), machine.judge(*test)
