@@ -142,6 +142,27 @@ def drop_thebe(app: Sphinx, config) -> None:
     for listeners in list(app.events.listeners.values()):
         for listener in [one for one in listeners if one.handler.__module__ == "sphinx_thebe"]:
             app.disconnect(listener.id)
+    app.registry.css_files = [file for file in app.registry.css_files if "thebe" not in file[0]]
+
+
+# --- For readers who listen -------------------------------------------------------------------------------------------
+
+MENDED = {  # what the theme and docutils write, and what accessibility checkers ask for
+    ' role="doc-biblioentry"': ' role="listitem"',
+    '<div id="pst-primary-sidebar"': '<div role="navigation" aria-label="The book" id="pst-primary-sidebar"',
+}
+
+
+def mend_roles(app: Sphinx, exception: Exception | None) -> None:
+    """Give every part of a page a role that assistive software knows."""
+    if exception or app.builder.format != "html":
+        return
+    for path in Path(app.outdir).rglob("*.html"):
+        before = after = path.read_text("utf8")
+        for written, wanted in MENDED.items():
+            after = after.replace(written, wanted)
+        if after != before:
+            path.write_text(after, "utf8")
 
 
 # --- Buttons open the paired notebooks -------------------------------------------------------------------------------
@@ -201,6 +222,7 @@ def setup(app: Sphinx) -> dict:
     app.connect("env-before-read-docs", execute_side_by_side)
     app.connect("html-page-context", point_to_notebooks, priority=900)
     app.connect("build-finished", copy_mathjax)
+    app.connect("build-finished", mend_roles)
     app.add_css_file("book.css")
     app.add_node(nodes.image, override=True, html=(visit_image, lambda translator, node: None))
     return {"parallel_read_safe": True, "parallel_write_safe": True}
