@@ -15,10 +15,10 @@ from matplotlib.patches import FancyArrowPatch, Rectangle
 from lenet_utils.counting import LayerRow
 from lenet_utils.plotting import COLOURS, INK, PAPER
 
-GAP, LABEL_HEIGHT, CAPTION_HEIGHT, LANE = 17.0, 8.0, 14.0, 3.0  # in pixels of the input, as everything here
-UNITS_PER_INCH = 37.0
-CHARACTER_WIDTH = 2.75
-BAR_WIDTH, BAR_SCALE, STACK_DEPTH = 4.5, 0.36, 15.0
+GAP, LABEL_HEIGHT, CAPTION_HEIGHT, LANE = 13.0, 9.0, 17.0, 4.0  # in pixels of the input, as everything here
+UNITS_PER_INCH = 45.0
+CHARACTER_WIDTH = 3.3
+BAR_WIDTH, BAR_SCALE, STACK_DEPTH = 4.5, 0.36, 13.0
 OPERATIONS = {"AvgPool2d": "average", "MaxPool2d": "maximum", "Linear": "full\nconnection", "RBFOutput": "distances"}
 
 
@@ -46,7 +46,7 @@ class _Block:
     @property
     def shift(self) -> float:
         """How far each plane stands behind the one before it."""
-        return min(3.0, STACK_DEPTH / max(1, self.number - 1)) if self.is_maps else 0.0
+        return min(2.6, STACK_DEPTH / max(1, self.number - 1)) if self.is_maps else 0.0
 
     @property
     def size(self) -> tuple[float, float]:
@@ -131,12 +131,13 @@ def _place(lines: list[list[_Block]]) -> tuple[float, float]:
     height = y = sum(tallest) + len(lines) * (LABEL_HEIGHT + CAPTION_HEIGHT) + (len(lines) - 1) * LANE
     for line, line_width, line_height in zip(lines, widths, tallest, strict=True):
         y -= LABEL_HEIGHT + line_height
-        x = 2 + (width - 4 - line_width) / 2
+        spare = (width - 4 - line_width) / len(line)  # shorter lines get wider gaps
+        x = 2 + spare / 2
         for block in line:
             block.x = x if block.is_short else x + (block.room - block.size[0]) / 2
             block.y = y + (line_height - block.size[1]) / 2
             block.bottom = y
-            x += block.room + GAP
+            x += block.room + GAP + spare
         y -= CAPTION_HEIGHT + LANE
     return width, height
 
@@ -211,7 +212,7 @@ def _wrap(ax: Axes, before: _Block, after: _Block) -> None:
     x = before.x + (before.side if before.is_maps else before.size[0]) / 2
     left, middle = after.x, after.y + (after.side if after.is_maps else after.size[1]) / 2
     lane = before.bottom - CAPTION_HEIGHT - LANE / 2
-    bend = left - 0.6 * GAP
+    bend = after.x + after.size[0] / 2 - after.room / 2 - 2
     path = mpl.path.Path([(x, before.y), (x, lane), (bend, lane), (bend, middle), (left - 1, middle)])
     ax.add_patch(FancyArrowPatch(path=path, arrowstyle="-", color=INK, linewidth=0.7))
     ax.plot([left - 2], [middle], marker=">", markersize=4, color=INK)
