@@ -212,7 +212,7 @@ def _wrap(ax: Axes, before: _Block, after: _Block) -> None:
     x = before.x + (before.side if before.is_maps else before.size[0]) / 2
     left, middle = after.x, after.y + (after.side if after.is_maps else after.size[1]) / 2
     lane = before.bottom - CAPTION_HEIGHT - LANE / 2
-    bend = after.x + after.size[0] / 2 - after.room / 2 - 2
+    bend = after.x + after.size[0] / 2 - after.room / 2 - 4
     path = mpl.path.Path([(x, before.y), (x, lane), (bend, lane), (bend, middle), (left - 1, middle)])
     ax.add_patch(FancyArrowPatch(path=path, arrowstyle="-", color=INK, linewidth=0.7))
     ax.plot([left - 2], [middle], marker=">", markersize=4, color=INK)
