@@ -193,7 +193,7 @@ def trained(
         data=checkpoints.dataset_fingerprint(dataset),
         config=asdict(config),
         code=checkpoints.code_fingerprint(),
-        device=str(device),
+        device=f"{device}, {torch.get_num_threads()} threads",
     )
     path = (cache_dir or checkpoints.cache_dir()) / f"{type(model).__name__}-{dataset.name}-{name}.pt"
     with checkpoints.exclusively(path):
