@@ -32,10 +32,10 @@ def notebook_of(chapter: Path) -> Path:
 
 
 def main() -> None:
-    """Set the address in chapters and README, then write every notebook, and remove those without a chapter."""
-    for path, pattern, text in [(ROOT / "README.md", README_ADDRESS, address().removeprefix("https://github.com/"))] + [
-        (path, HOSTED_CELL, address()) for path in chapters()
-    ]:
+    """Set the address in chapters, README and CITATION.cff, then write every notebook, and remove those without a chapter."""
+    slug = address().removeprefix("https://github.com/")
+    places = [(ROOT / name, README_ADDRESS, slug) for name in ("README.md", "CITATION.cff")]
+    for path, pattern, text in places + [(path, HOSTED_CELL, address()) for path in chapters()]:
         before = path.read_text("utf8")
         after = pattern.sub(text, before)
         if after != before:
