@@ -1,0 +1,111 @@
+"""Every plot_* draws into the axes it is given, returns axes, and shows nothing by itself."""
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+
+from lenet_utils import diagrams, plotting
+from lenet_utils.counting import layer_table
+from lenet_utils.models import MLP, LeNet5
+
+RANDOM = np.random.default_rng(0)
+ONE_AX = {
+    "learning_curves": lambda ax: plotting.plot_learning_curves({"train": [3, 2], "test": [4, 3]}, "error (%)", ax=ax),
+    "confusion_matrix": lambda ax: plotting.plot_confusion_matrix(np.array([[5, 1], [0, 7]]), ["a", "b"], ax=ax),
+    "embedding": lambda ax: plotting.plot_embedding(RANDOM.normal(size=(20, 2)), [0, 1] * 10, ["a", "b"], ax=ax),
+    "architecture": lambda ax: diagrams.plot_architecture(layer_table(LeNet5()), ax),
+}
+MANY_AXES = {
+    "images": lambda axes: plotting.plot_images(RANDOM.random((3, 8, 8)), ["a", "b", "c"], axes=axes),
+    "feature_maps": lambda axes: plotting.plot_feature_maps(RANDOM.random((3, 8, 8)), axes=axes),
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_figure_stays_open(monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("a plot_* called plt.show()")
+
+    monkeypatch.setattr(plt, "show", refuse)
+    yield
+    plt.close("all")
+
+
+@pytest.mark.parametrize("draw", ONE_AX.values(), ids=ONE_AX)
+def test_draws_into_the_given_ax(draw):
+    _, ax = plt.subplots()
+    assert draw(ax) is ax
+    assert ax.has_data()
+    assert len(plt.get_fignums()) == 1
+    ax.figure.canvas.draw()
+
+
+@pytest.mark.parametrize("draw", ONE_AX.values(), ids=ONE_AX)
+def test_makes_an_ax_where_none_is_given(draw):
+    ax = draw(None)
+    assert isinstance(ax, Axes)
+    ax.figure.canvas.draw()
+
+
+@pytest.mark.parametrize("draw", MANY_AXES.values(), ids=MANY_AXES)
+def test_draws_into_the_given_axes(draw):
+    _, axes = plt.subplots(1, 3)
+    assert draw(axes) is axes
+    assert all(ax.images for ax in axes)
+    assert all(isinstance(ax, Axes) for ax in np.ravel(draw(None)))
+
+
+def test_every_plot_function_is_tried():
+    names = {name for module in (plotting, diagrams) for name in vars(module) if name.startswith("plot_")}
+    assert names == {f"plot_{name}" for name in (*ONE_AX, *MANY_AXES)}
+
+
+def test_curves_are_labelled_and_start_at_epoch_one():
+    ax = ONE_AX["learning_curves"](None)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("epoch", "error (%)")
+    assert [line.get_xdata().tolist() for line in ax.lines] == [[1, 2], [1, 2]]
+
+
+def test_confusion_matrix_shades_only_mistakes():
+    shades = ONE_AX["confusion_matrix"](None).images[0].get_array()
+    assert shades[..., 3].tolist() == [[0, 0.75], [0, 0]]
+
+
+@pytest.mark.parametrize("num_lines", [1, 2])
+def test_architecture_says_every_shape(num_lines):
+    ax = diagrams.plot_architecture(layer_table(LeNet5("relu", "max")), num_lines=num_lines)
+    texts = {text.get_text() for text in ax.texts}
+    shapes = {"Input: 32×32", "C1: 6@28×28", "S2: 6@14×14", "C3: 16@10×10", "S4: 16@5×5", "C5: 120", "F6: 84"}
+    assert shapes | {"Output: 10", "5×5\nconvolution", "2×2\nmaximum", "full\nconnection"} == texts
+
+
+def test_architecture_is_drawn_to_scale_within_its_frame():
+    ax = diagrams.plot_architecture(layer_table(LeNet5()))
+    sides = {round(patch.get_width()) for patch in ax.patches if hasattr(patch, "get_width")}
+    assert {32, 28, 14, 10, 5} <= sides
+    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+    for patch in ax.patches:
+        box = patch.get_path().get_extents(patch.get_patch_transform())
+        assert left <= box.x0
+        assert box.x1 <= right
+        assert bottom <= box.y0
+        assert box.y1 <= top
+
+
+def test_architecture_of_a_network_without_maps():
+    ax = diagrams.plot_architecture(layer_table(MLP((30,))), input_shape=(1, 28, 28), num_lines=1)
+    assert {"Input: 28×28", "full\nconnection"} <= {text.get_text() for text in ax.texts}
+
+
+def test_architecture_of_nothing():
+    with pytest.raises(ValueError, match="at least one row"):
+        diagrams.plot_architecture([])
+
+
+def test_book_style_sets_the_papers_colour():
+    with mpl.rc_context():
+        plotting.use_book_style()
+        assert mpl.rcParams["figure.facecolor"] == plotting.PAPER
+        assert mpl.rcParams["text.color"] == plotting.INK
