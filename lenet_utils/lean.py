@@ -102,6 +102,33 @@ class LeanLeNet5:
         np.subtract(self.theta, self.gradient, out=self.theta)
         return loss, winner
 
+    def learn(self, images: Tensor, labels: Tensor) -> tuple[int, float]:
+        """Learn patterns one after the other, each once.
+
+        Parameters
+        ----------
+        images : torch.Tensor, shape (N, 1, 32, 32), float
+        labels : torch.Tensor, shape (N,), int64
+
+        Returns
+        -------
+        wrong, loss : int, float
+            Wrong answers and the sum of the losses, each taken just before its pattern was learned.
+        """
+        return self._each(self.step, images, labels)
+
+    def judge(self, images: Tensor, labels: Tensor) -> tuple[int, float]:
+        """Wrong answers and the sum of the losses, as :meth:`learn`, but nothing is learned."""
+        return self._each(self.forward, images, labels)
+
+    def _each(self, step, images: Tensor, labels: Tensor) -> tuple[int, float]:
+        wrong, total = 0, 0.0
+        for image, label in zip(by_parity(images, self.dtype.type), labels.tolist(), strict=True):
+            loss, winner = step(image, label)
+            wrong += winner != label
+            total += loss
+        return wrong, total
+
     def forward(self, image: np.ndarray, label: int) -> tuple[float, int]:
         """The loss and the winner; everything that :meth:`backward` needs stays in the buffers."""
         w = self.weights

@@ -16,10 +16,10 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
+from lenet_utils.compiled import engine, fastest
 from lenet_utils.data import ImageDataset, load, pad, prepare
 from lenet_utils.distortions import Distortion, distort
 from lenet_utils.experiment import Experiment, Run
-from lenet_utils.lean import LeanLeNet5, by_parity
 from lenet_utils.optimizers import MU, NUM_SAMPLES, curvatures, paper_eta
 from lenet_utils.original import LeNet5Original
 
@@ -96,7 +96,7 @@ class Machine:
         self.order = torch.randperm(count, generator=self.generator(1))
         self.maps = config.distortion.draw(count - len(images), self.generator(3))
         self.model = LeNet5Original(config.initialisation, config.reading, self.generator(0))
-        self.lean = LeanLeNet5(self.model, config.loss, config.j)
+        self.lean = fastest(self.model, config.loss, config.j)
 
     def generator(self, purpose: int) -> torch.Generator:
         """A source of random numbers for one purpose, independent of what else was drawn."""
@@ -111,15 +111,15 @@ class Machine:
         self.lean.set_rates(found, paper_eta(number), self.config.mu, self.model)
         return found
 
-    def patterns(self, limit: int | None = None) -> Iterator[tuple[np.ndarray, int]]:
-        """The patterns of a pass in their order, as :meth:`LeanLeNet5.step` takes them."""
+    def patterns(self, limit: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """The patterns of a pass in their order, some thousand at a time: images (n, 1, 32, 32), labels (n,)."""
         for chunk in self.order[:limit].split(CHUNK):
             copy, which = chunk // len(self.images), chunk % len(self.images)
             images = self.images[which]
             if copy.any():
                 distorted = copy > 0
                 images[distorted] = distort(images[distorted], self.maps[chunk[distorted] - len(self.images)])
-            yield from zip(by_parity(prepare(images, scaling="paper")), self.labels[which].tolist(), strict=True)
+            yield prepare(images, scaling="paper"), self.labels[which]
 
     def sync(self) -> None:
         """Carry what was learned over into ``model``."""
@@ -128,8 +128,8 @@ class Machine:
     def first_steps(self) -> dict:
         """A digest of the weights after the first steps of the first pass, and sums that survive another processor."""
         self.begin_pass(1)
-        for image, label in self.patterns(FIRST_STEPS):
-            self.lean.step(image, label)
+        for images, labels in self.patterns(FIRST_STEPS):
+            self.lean.learn(images, labels)
         weights = self.lean.theta.astype(np.float64)
         return {
             "steps": FIRST_STEPS,
@@ -152,13 +152,9 @@ class Machine:
 
     def judge(self, images: Tensor, labels: Tensor) -> tuple[int, float]:
         """Wrong answers and mean loss on images (N, H, W), uint8; nothing is learned."""
-        wrong, total = 0, 0.0
-        for some, of_some in zip(images.split(CHUNK), labels.split(CHUNK), strict=True):
-            for image, label in zip(by_parity(prepare(some, scaling="paper")), of_some.tolist(), strict=True):
-                loss, winner = self.lean.forward(image, label)
-                wrong += winner != label
-                total += loss
-        return wrong, total / len(labels)
+        parts = zip(images.split(CHUNK), labels.split(CHUNK), strict=True)
+        wrong, losses = zip(*(self.lean.judge(prepare(x, scaling="paper"), y) for x, y in parts), strict=True)
+        return sum(wrong), sum(losses) / len(labels)
 
 
 def measure(run: Run, config: OriginalConfig) -> None:
@@ -172,8 +168,9 @@ def measure(run: Run, config: OriginalConfig) -> None:
             machine.lean.theta[:] = run.state["theta"].numpy()
         else:
             run.notes["activity"] = machine.activity()
+            run.notes["engine"] = engine()
             run.notes["first_steps"] = machine.first_steps()
-            machine.lean = LeanLeNet5(machine.model, config.loss, config.j)
+            machine.lean = fastest(machine.model, config.loss, config.j)
         for number in range(len(run.passes) + 1, config.num_passes + 1):
             measured = one_pass(machine, number)
             state = {"theta": torch.from_numpy(machine.lean.theta.copy())}
@@ -189,11 +186,9 @@ def one_pass(machine: Machine, number: int) -> dict:
     """
     curvature = machine.begin_pass(number)
     loss, wrong, seen = 0.0, 0, 0
-    for image, label in machine.patterns():
-        of_one, winner = machine.lean.step(image, label)
-        loss += of_one
-        wrong += winner != label
-        seen += 1
+    for images, labels in machine.patterns():
+        of_these, losses = machine.lean.learn(images, labels)
+        wrong, loss, seen = wrong + of_these, loss + losses, seen + len(labels)
     train, test = (machine.images, machine.labels), (machine.dataset.test_images, machine.dataset.test_labels)
     diverged = not bool(np.isfinite(machine.lean.theta).all())
     (train_wrong, train_loss), (test_wrong, test_loss) = machine.judge(*train), machine.judge(*test)

@@ -10,6 +10,7 @@ from torch import nn
 from torch.autograd.functional import hessian, jacobian
 from torch.func import functional_call
 
+from lenet_utils.compiled import CompiledLeNet5, compiled, engine, fastest
 from lenet_utils.inputs import prepare
 from lenet_utils.layers import RBFOutput, ScaledTanh, SparseConv2d, Subsampling
 from lenet_utils.lean import LeanLeNet5, by_parity
@@ -245,6 +246,53 @@ def test_the_lean_step_is_the_plain_step(loss, reading, dtype, tolerance, digits
     lean.write_to(other)
     for (name, parameter), of_lean in zip(model.named_parameters(), other.named_parameters(), strict=True):
         torch.testing.assert_close(of_lean[1], parameter, rtol=0, atol=10 * tolerance, msg=name)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("reading", ["average", "sum"])
+def test_compiled_steps_are_the_lean_ones(loss, reading, digits):
+    if compiled() is None:
+        pytest.skip("this machine has no C compiler")
+    model = LeNet5Original(reading=reading, generator=torch.Generator().manual_seed(0))
+    images, labels = prepare(digits.train_images[:60], scaling="paper"), digits.train_labels[:60]
+    of_numpy, of_c = LeanLeNet5(model, loss), CompiledLeNet5(model, loss)
+    found = curvatures(model, images, labels, loss)
+    for lean in (of_numpy, of_c):
+        lean.set_rates({name: torch.ones_like(h) for name, h in found.items()}, 2.0, 1.0, model)  # all rates 1
+        lean.learn(images[:1], labels[:1])
+    before = LeanLeNet5(model).weights
+    for name, old in before.items():  # one step at rate 1 moves by the gradient itself
+        scale = float(np.abs(of_numpy.weights[name] - old).max())
+        np.testing.assert_allclose(of_c.weights[name], of_numpy.weights[name], rtol=0, atol=1e-5 * scale, err_msg=name)
+    results = []
+    for lean in (of_numpy, of_c):
+        lean.read_from(model)
+        lean.set_rates(found, 5e-4, 0.02, model)
+        results += [lean.learn(images, labels), lean.judge(images, labels)]
+    np.testing.assert_allclose(of_c.theta, of_numpy.theta, rtol=0, atol=1e-5)
+    assert [wrong for wrong, _ in results[:2]] == [wrong for wrong, _ in results[2:]]
+    for (_, plain), (_, fast) in zip(results[:2], results[2:], strict=True):
+        assert fast == pytest.approx(plain, rel=1e-5)
+
+
+def test_without_a_compiler_numpy_does_it(monkeypatch):
+    compiled.cache_clear()
+    monkeypatch.setenv("LENET_COMPILE", "0")
+    assert type(fastest(LeNet5Original())) is LeanLeNet5
+    assert engine() == "NumPy"
+    monkeypatch.delenv("LENET_COMPILE")
+    monkeypatch.setenv("PATH", "")
+    compiled.cache_clear()
+    assert compiled() is None
+    compiled.cache_clear()
+
+
+def test_the_compiled_steps_refuse_what_does_not_fit():
+    if compiled() is None:
+        pytest.skip("this machine has no C compiler")
+    with pytest.raises(ValueError, match="one label") as caught:
+        CompiledLeNet5(LeNet5Original()).learn(torch.zeros(2, 1, 28, 28), torch.zeros(2))
+    sentence(caught.value, "(N, 1, 32, 32)", "(2, 1, 28, 28)")
 
 
 def test_weights_survive_the_way_into_the_lean_step_and_back():
