@@ -198,7 +198,7 @@ def trained(
     path = (cache_dir or checkpoints.cache_dir()) / f"{type(model).__name__}-{dataset.name}-{name}.pt"
     with checkpoints.exclusively(path):
         kept = checkpoints.load(path)
-        if kept is not None:
+        if isinstance(kept, dict) and kept.keys() == {"model", "history"}:
             model.load_state_dict(kept["model"])
             return model.to(device).eval(), History(config=config, **kept["history"])
         history = train(model, dataset, config, progress)
