@@ -1,0 +1,439 @@
+"""The loop: it learns, repeats itself exactly, leaves no image out, and says what went wrong."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import FrozenInstanceError, replace
+
+import pytest
+import torch
+from conftest import sentence
+from torch import nn
+from torch.nn import functional
+
+from lenet_utils import checkpoints, training
+from lenet_utils.config import History, TrainConfig, TrainingError
+from lenet_utils.data import prepare
+from lenet_utils.evaluation import error_rate, predict
+from lenet_utils.models import MLP, LeNet5, seeded
+from lenet_utils.training import default_config, make_optimizer, pick_device, train, trained
+
+BRIEF = TrainConfig(num_epochs=2, batch_size=24, learning_rate=0.005)
+
+
+def relu() -> LeNet5:
+    return LeNet5("relu")
+
+
+@pytest.fixture(scope="module")
+def few(digits):
+    """64 images to learn from, 40 to validate on."""
+    return replace(
+        digits.subset(64),
+        validation_images=digits.validation_images[:40],
+        validation_labels=digits.validation_labels[:40],
+    )
+
+
+def run(dataset, config=BRIEF, make_model=relu, **options) -> tuple[nn.Module, History]:
+    model = seeded(make_model, config.seed)
+    return model, train(model, dataset, config, progress=False, **options)
+
+
+def same_weights(one: nn.Module, other: nn.Module) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+# --- learning --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+def test_learns_32_images_by_heart(digits, activation):
+    config = TrainConfig(num_epochs=40, batch_size=16, learning_rate=0.003, schedule="constant")
+    model, history = run(digits.subset(32), config, lambda: LeNet5(activation))
+    assert history.train_error[-1] == 0
+    assert history.train_loss[-1] < 0.05
+    assert error_rate(predict(model, prepare(digits.train_images[:32])), digits.train_labels[:32]) == 0
+
+
+def test_agrees_with_the_loop_written_out(few):
+    """The oracle is the loop of the training chapter, without the package's."""
+    images, labels = prepare(few.train_images), few.train_labels
+    by_hand = seeded(relu, 3)
+    optimizer = torch.optim.Adam(by_hand.parameters(), lr=0.005)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.005, total_steps=2 * math.ceil(64 / 24) + 1)
+    generator = torch.Generator().manual_seed(3)
+    losses, rates = [], []
+    for _ in range(2):
+        for batch in torch.randperm(64, generator=generator).split(24):
+            loss = functional.cross_entropy(by_hand(images[batch]), labels[batch])
+            optimizer.zero_grad()
+            loss.backward()
+            rates.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            schedule.step()
+            losses.append(loss.item())
+
+    model, history = run(few, replace(BRIEF, seed=3))
+    assert same_weights(model, by_hand)
+    assert history.step_losses == losses
+    assert history.learning_rates == rates
+
+
+def test_same_seed_same_weights_bit_for_bit(few):
+    assert same_weights(run(few)[0], run(few)[0])
+
+
+def test_global_generator_neither_matters_nor_moves(few):
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first, _ = run(few)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    assert same_weights(first, run(few)[0])
+
+
+def test_seed_decides_the_order_of_the_images(few):
+    models = [seeded(relu, 0) for _ in range(2)]
+    for seed, model in enumerate(models):
+        train(model, few, replace(BRIEF, seed=seed), progress=False)
+    assert not same_weights(*models)
+
+
+def test_last_smaller_batch_is_not_dropped(few):
+    sizes = []
+
+    def loss(outputs, labels):
+        if torch.is_grad_enabled():
+            sizes.append(len(labels))
+        return functional.cross_entropy(outputs, labels)
+
+    _, history = run(few, loss=loss)
+    assert sizes == [24, 24, 16] * 2
+    assert len(history.step_losses) == 6
+    first_epoch = history.step_losses[:3]
+    mean = sum(n * value for n, value in zip([24, 24, 16], first_epoch, strict=True)) / 64
+    assert history.train_loss[0] == pytest.approx(mean)
+
+
+def test_each_epoch_shows_each_image_once(few):
+    numbered = replace(few, train_labels=torch.arange(64) % 10)
+    seen = []
+
+    class Recorder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(1024, 10)
+
+        def forward(self, images):
+            if self.training:
+                seen.extend(images.flatten(1).double().sum(1).tolist())
+            return self.linear(images.flatten(1))
+
+    run(numbered, make_model=Recorder)
+    expected = sorted(prepare(few.train_images).flatten(1).double().sum(1).tolist())
+    assert sorted(seen[:64]) == pytest.approx(expected)
+    assert sorted(seen[64:]) == pytest.approx(expected)
+    assert seen[:64] != seen[64:]
+
+
+def test_one_image_is_enough(digits):
+    _, history = run(digits.subset(1))
+    assert len(history.step_losses) == 2
+
+
+def test_model_without_the_default_input_size(few):
+    model, history = run(few, replace(BRIEF, input_size=28), lambda: MLP((20,)))
+    assert len(history.validation_error) == 2
+    assert not model.training
+
+
+# --- what is recorded, and what is left alone ------------------------------------------------------------------------
+
+
+def test_history_agrees_with_the_trained_network(few):
+    model, history = run(few)
+    images, labels = prepare(few.validation_images), few.validation_labels
+    assert history.validation_error[-1] == error_rate(predict(model, images), labels)
+    with torch.no_grad():
+        assert history.validation_loss[-1] == pytest.approx(float(functional.cross_entropy(model(images), labels)))
+    assert (history.config, history.dataset, history.device) == (BRIEF, "digits", "cpu")
+    assert history.seconds > 0
+    assert history.images_per_second == pytest.approx(2 * 64 / history.seconds)
+
+
+def test_test_part_is_never_read(few):
+    other = replace(few, test_images=255 - few.test_images[:7], test_labels=few.test_labels[:7])
+    assert same_weights(run(few)[0], run(other)[0])
+
+
+def test_validation_part_does_not_teach(few):
+    other = replace(few, validation_images=255 - few.validation_images, validation_labels=few.validation_labels)
+    assert same_weights(run(few)[0], run(other)[0])
+
+
+def test_data_set_is_left_as_it_was(few):
+    before = checkpoints.dataset_fingerprint(few)
+    run(few)
+    assert checkpoints.dataset_fingerprint(few) == before
+
+
+def test_on_epoch_is_called_with_the_history_so_far(few):
+    lengths = []
+    run(few, on_epoch=lambda history: lengths.append((len(history.train_loss), len(history.validation_error))))
+    assert lengths == [(1, 1), (2, 2)]
+
+
+def test_progress_prints_one_line_for_each_epoch(few, capsys):
+    train(seeded(relu, 0), few, BRIEF)
+    printed = capsys.readouterr()
+    assert [line.split()[:2] for line in printed.out.splitlines()] == [["epoch", "1/2"], ["epoch", "2/2"]]
+    assert printed.err == ""
+
+
+def test_no_progress_prints_nothing(few, capsys):
+    run(few)
+    assert capsys.readouterr() == ("", "")
+
+
+# --- configuration ---------------------------------------------------------------------------------------------------
+
+
+def test_default_is_two_epochs_on_a_large_set_and_more_on_a_small_one(digits):
+    large = replace(
+        digits,
+        train_images=digits.train_images[:1].expand(55_000, 28, 28),
+        train_labels=digits.train_labels[:1].expand(55_000),
+    )
+    assert default_config(large) == TrainConfig(num_epochs=2)
+    assert default_config(digits).num_epochs == 20
+    assert default_config(digits.subset(3)).num_epochs == 20
+
+
+@pytest.mark.parametrize(
+    ("settings", "parts"),
+    [
+        ({"optimizer": "rmsprop"}, ("'rmsprop'", "'adam'", "'sgd'")),
+        ({"schedule": "cosine"}, ("'cosine'", "'one-cycle'", "'plateau'")),
+        ({"num_epochs": 0}, ("num_epochs must be positive", "0")),
+        ({"batch_size": -1}, ("batch_size must be positive", "-1")),
+        ({"learning_rate": 0.0}, ("learning_rate must be positive", "0.0")),
+        ({"learning_rate": math.nan}, ("learning_rate must be positive", "nan")),
+    ],
+)
+def test_impossible_settings_are_refused(settings, parts):
+    with pytest.raises(ValueError) as raised:  # noqa: PT011
+        TrainConfig(**settings)
+    sentence(raised.value, *parts)
+
+
+def test_config_is_frozen():
+    with pytest.raises(FrozenInstanceError):
+        TrainConfig().seed = 1
+
+
+def test_optimizer_is_the_one_described():
+    model = seeded(relu, 0)
+    sgd = make_optimizer(model, TrainConfig(optimizer="sgd", learning_rate=0.3, momentum=0.9, weight_decay=0.01))
+    assert isinstance(sgd, torch.optim.SGD)
+    assert {key: sgd.defaults[key] for key in ("lr", "momentum", "weight_decay")} == {
+        "lr": 0.3,
+        "momentum": 0.9,
+        "weight_decay": 0.01,
+    }
+    assert type(make_optimizer(model, TrainConfig(optimizer="adamw"))) is torch.optim.AdamW
+    assert sum(p.numel() for group in sgd.param_groups for p in group["params"]) == 61_706
+
+
+def test_constant_schedule_keeps_the_rate(few):
+    _, history = run(few, replace(BRIEF, schedule="constant"))
+    assert set(history.learning_rates) == {0.005}
+
+
+def test_one_cycle_rises_to_the_peak_and_falls_to_almost_nothing(few):
+    _, history = run(few, replace(BRIEF, num_epochs=30))
+    rates = history.learning_rates
+    peak = rates.index(max(rates))
+    assert rates[0] == pytest.approx(0.005 / 25)
+    assert rates[peak] == pytest.approx(0.005, rel=0.01)
+    assert peak / len(rates) == pytest.approx(0.3, abs=0.02)
+    assert rates[-1] < 0.005 / 100
+    assert rates == sorted(rates[:peak]) + sorted(rates[peak:], reverse=True)
+
+
+def test_plateau_lowers_the_rate_when_validation_stops_improving(few):
+    """A network whose outputs do not depend on its weights cannot improve."""
+
+    class Constant(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(10))
+
+        def forward(self, images):
+            return 0 * self.weight.expand(len(images), 10)
+
+    config = TrainConfig(num_epochs=6, learning_rate=1.0, schedule="plateau", plateau_patience=1, plateau_factor=0.5)
+    _, history = run(few, config, Constant)
+    assert history.learning_rates == [1.0, 1.0, 1.0, 0.5, 0.5, 0.25]
+
+
+@pytest.mark.parametrize("num_before", [0, 1, 30])
+def test_divergence_names_step_and_rate(few, num_before):
+    calls = 0
+
+    def loss(outputs, labels):
+        nonlocal calls
+        calls += 1
+        return functional.cross_entropy(outputs, labels) * (math.nan if calls > num_before else 1)
+
+    config = TrainConfig(num_epochs=1, batch_size=2, learning_rate=0.01, schedule="constant")
+    with pytest.raises(TrainingError) as raised:
+        run(few, config, loss=loss)
+    sentence(raised.value, "nan", f"at step {num_before + 1},", "learning rate was 0.01", "lower it")
+
+
+def test_real_divergence_is_noticed(few):
+    config = TrainConfig(num_epochs=20, batch_size=16, optimizer="sgd", learning_rate=1e4, schedule="constant")
+    with pytest.raises(TrainingError, match="the learning rate was 10000"):
+        run(few, config)
+
+
+# --- the device ------------------------------------------------------------------------------------------------------
+
+
+def test_device_from_the_environment(monkeypatch):
+    monkeypatch.setenv("LENET_DEVICE", "cpu")
+    assert pick_device() == torch.device("cpu")
+
+
+def test_absent_device_is_refused_with_those_there(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setenv("LENET_DEVICE", "cuda")
+    with pytest.raises(ValueError) as raised:  # noqa: PT011
+        pick_device()
+    sentence(raised.value, "LENET_DEVICE='cuda'", "choose one of cpu")
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "expected"), [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")]
+)
+def test_cuda_before_mps_before_cpu(monkeypatch, cuda, mps, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    monkeypatch.delenv("LENET_DEVICE")
+    assert pick_device().type == expected
+
+
+# --- kept networks ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def trainings(monkeypatch) -> list[TrainConfig]:
+    """The configuration of each run that is really made."""
+    made = []
+
+    def counted(model, dataset, config, *arguments, **options):
+        made.append(config)
+        return train(model, dataset, config, *arguments, **options)
+
+    monkeypatch.setattr(training, "train", counted)
+    return made
+
+
+def kept(folder) -> list:
+    return sorted(folder.glob("*.pt"))
+
+
+def test_second_call_loads_what_the_first_trained(few, tmp_path, trainings):
+    first, history = trained(relu, few, BRIEF, progress=False, cache_dir=tmp_path)
+    second, loaded = trained(relu, few, BRIEF, progress=False, cache_dir=tmp_path)
+    assert len(trainings) == 1
+    assert same_weights(first, second)
+    assert loaded == history
+    assert not second.training
+    assert same_weights(first, run(few)[0])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [lambda whole: whole[: len(whole) // 2], lambda whole: b"", lambda whole: b"not a checkpoint", lambda whole: None],
+    ids=["half", "empty", "text", "something-else"],
+)
+def test_damaged_checkpoint_is_trained_again(few, tmp_path, trainings, content):
+    first, _ = trained(relu, few, BRIEF, progress=False, cache_dir=tmp_path)
+    (path,) = kept(tmp_path)
+    damaged = content(path.read_bytes())
+    if damaged is None:
+        torch.save({"something": 1}, path)
+    else:
+        path.write_bytes(damaged)
+    second, _ = trained(relu, few, BRIEF, progress=False, cache_dir=tmp_path)
+    assert len(trainings) == 2
+    assert same_weights(first, second)
+    trained(relu, few, BRIEF, progress=False, cache_dir=tmp_path)
+    assert len(trainings) == 2  # the good file took the damaged one's place
+
+
+def test_any_change_trains_anew(few, tmp_path, trainings, monkeypatch):
+    trained(relu, few, BRIEF, progress=False, cache_dir=tmp_path)
+    trained(relu, few, replace(BRIEF, learning_rate=0.006), progress=False, cache_dir=tmp_path)
+    trained(relu, few, replace(BRIEF, seed=1), progress=False, cache_dir=tmp_path)
+    trained(lambda: LeNet5("tanh"), few, BRIEF, progress=False, cache_dir=tmp_path)
+    flipped = replace(few, train_images=few.train_images.flip(2))
+    trained(relu, flipped, BRIEF, progress=False, cache_dir=tmp_path)
+    monkeypatch.setattr(checkpoints, "code_fingerprint", lambda: "another version")
+    trained(relu, few, BRIEF, progress=False, cache_dir=tmp_path)
+    assert len(trainings) == len(kept(tmp_path)) == 6
+
+
+def test_folder_that_cannot_be_written_costs_only_a_sentence(few, tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    model, _ = trained(relu, few, BRIEF, progress=False, cache_dir=tmp_path / "file" / "cache")
+    printed = capsys.readouterr().out
+    assert printed.count("\n") == 1
+    assert "was not kept" in printed
+    assert same_weights(model, run(few)[0])
+
+
+def test_full_disk_leaves_no_half_file(few, tmp_path, capsys, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    trained(relu, few, BRIEF, progress=False, cache_dir=tmp_path)
+    assert "No space left on device" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir() if path.suffix != ".lock"] == []
+
+
+def test_nothing_in_a_checkpoint_can_run(few, tmp_path, trainings):
+    class Bomb:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "executed"),)
+
+    trained(relu, few, BRIEF, progress=False, cache_dir=tmp_path)
+    (path,) = kept(tmp_path)
+    torch.save({"model": Bomb(), "history": {}}, path)
+    trained(relu, few, BRIEF, progress=False, cache_dir=tmp_path)
+    assert not (tmp_path / "executed").exists()
+    assert len(trainings) == 2
+
+
+# --- accuracy --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_default_recipe_on_the_digits(digits):
+    model, history = run(digits, default_config(digits))
+    assert error_rate(predict(model, prepare(digits.test_images)), digits.test_labels) < 6
+    assert history.validation_error[-1] < 6
+
+
+@pytest.mark.slow
+def test_default_recipe_reads_99_per_cent_of_mnist(canonical_dataset):
+    if canonical_dataset.name != "mnist":
+        pytest.skip("the floor is for MNIST")
+    model, history = run(canonical_dataset, default_config(canonical_dataset))
+    assert len(history.train_loss) == 2
+    assert error_rate(predict(model, prepare(canonical_dataset.test_images)), canonical_dataset.test_labels) < 1.15
