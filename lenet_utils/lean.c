@@ -1,6 +1,6 @@
 /* Many steps of LeNet-5 without Python in between: the same arithmetic as lean.py, compiled on the reader's machine.
  *
- * theta and rate are laid out as lean.py's SHAPES say.  Where lean.py keeps gradients, each weight here moves as soon
+ * theta and rate are laid out as flat.py's SHAPES say.  Where lean.py keeps gradients, each weight here moves as soon
  * as its gradient is known and its old value was used.  v16 is sixteen floats side by side: the maps of C3 and S4, or
  * a piece of a row; GCC and Clang turn it into whatever vectors the processor has. */
 

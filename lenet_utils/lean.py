@@ -10,28 +10,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import torch
 from numpy.lib.stride_tricks import as_strided
 from torch import Tensor
 
-from lenet_utils.checks import choose
+from lenet_utils.flat import FlatLeNet5
 from lenet_utils.layers import AMPLITUDE, SLOPE
 from lenet_utils.original import LeNet5Original
-
-SHAPES = {  # of each part of the flat vector; the last axis of c3, and of c5's 5×5×16 inputs, are maps
-    "c1.weight": (6, 5, 5),
-    "c1.bias": (6, 1),
-    "s2.coefficient": (6,),
-    "s2.bias": (6,),
-    "c3.weight": (5, 5, 6, 16),  # a full table: missing kernels are zeros whose rate is zero
-    "c3.bias": (16,),
-    "s4.coefficient": (16,),
-    "s4.bias": (16,),
-    "c5.weight": (120, 400),
-    "c5.bias": (120,),
-    "f6.weight": (84, 120),
-    "f6.bias": (84,),
-}
 
 
 def by_parity(images: Tensor, dtype: type = np.float32) -> np.ndarray:
@@ -50,49 +34,13 @@ def by_parity(images: Tensor, dtype: type = np.float32) -> np.ndarray:
     return np.ascontiguousarray(split.numpy(), dtype=dtype)
 
 
-class LeanLeNet5:
-    """The network, its buffers and its step.
-
-    Parameters
-    ----------
-    model : LeNet5Original
-        Where the weights come from; :meth:`write_to` carries them back.
-    loss, j
-        As in :class:`lenet_utils.optimizers.StochasticDiagonalLM`.
-    dtype : numpy dtype
-        float32, or float64 to compare more sharply.
-    """
+class LeanLeNet5(FlatLeNet5):
+    """The network, its buffers and its step; parameters as in :class:`lenet_utils.flat.FlatLeNet5`."""
 
     def __init__(self, model: LeNet5Original, loss: str = "map", j: float = 0.1, dtype: type = np.float32) -> None:
-        self.rubbish = choose("loss", loss, {"mse": 0.0, "map": math.exp(-j)})
-        self.dtype = np.dtype(dtype)
-        self.prototypes = model.output.prototypes.numpy().astype(dtype)
-        self.theta, self.weights = self._flat()
+        super().__init__(model, loss, j, dtype)
         self.gradient, self.gradients = self._flat()
-        self.rate, self.rates = self._flat()
-        self._make_buffers(model.s2.input_weight)
-        self.read_from(model)
-
-    def read_from(self, model: LeNet5Original) -> None:
-        """Take over the weights of ``model``."""
-        self._scatter(self.weights, dict(model.named_parameters()), model)
-
-    def set_rates(self, curvature: dict[str, Tensor], eta: float, mu: float, model: LeNet5Original) -> None:
-        """ε_k = η/(μ + h_kk), from :func:`lenet_utils.optimizers.curvatures`."""
-        self._scatter(self.rates, {name: eta / (mu + h) for name, h in curvature.items()}, model)
-
-    @torch.no_grad()
-    def write_to(self, model: LeNet5Original, arrays: dict[str, np.ndarray] | None = None) -> None:
-        """Give ``model`` these weights (or other ``arrays`` laid out like them, for instance the gradients)."""
-        arrays = arrays or self.weights
-        links = model.c3.outputs_of_link, model.c3.inputs_of_link
-        for name, parameter in model.named_parameters():
-            value = torch.from_numpy(arrays[name])
-            if name == "c3.weight":
-                value = value.permute(3, 2, 0, 1)[links]
-            elif name == "c5.weight":
-                value = value.view(120, 5, 5, 16).permute(0, 3, 1, 2)
-            parameter.copy_(value.reshape(parameter.shape))
+        self._make_buffers()
 
     def step(self, image: np.ndarray, label: int) -> tuple[float, int]:
         """Learn one pattern, a row of :func:`by_parity`; returns its loss and the class that it was given."""
@@ -211,30 +159,10 @@ class LeanLeNet5:
         np.dot(self.d_c1, self.columns1.T, out=self.d_kernels1)
         np.sum(self.d_kernels1_view, axis=(1, 2), out=g["c1.weight"])
 
-    def _flat(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """A vector of zeros, and its parts by name."""
-        sizes = [math.prod(shape) for shape in SHAPES.values()]
-        flat = np.zeros(sum(sizes), self.dtype)
-        parts = np.split(flat, np.cumsum(sizes)[:-1])
-        return flat, {name: part.reshape(shape) for (name, shape), part in zip(SHAPES.items(), parts, strict=True)}
-
-    def _scatter(self, arrays: dict[str, np.ndarray], tensors: dict[str, Tensor], model: LeNet5Original) -> None:
-        """Lay tensors, shaped like the model's parameters, out as the flat vectors are."""
-        for name, tensor in tensors.items():
-            value = tensor.detach()
-            if name == "c3.weight":
-                full = value.new_zeros(16, 6, 5, 5)
-                full[model.c3.outputs_of_link, model.c3.inputs_of_link] = value
-                value = full.permute(2, 3, 1, 0)
-            elif name == "c5.weight":
-                value = value.permute(0, 2, 3, 1)
-            arrays[name][...] = value.reshape(arrays[name].shape).numpy()
-
-    def _make_buffers(self, input_weight: float) -> None:
+    def _make_buffers(self) -> None:
         def zeros(*shape: int) -> np.ndarray:
             return np.zeros(shape, self.dtype)
 
-        self.input_weight = input_weight
         self.ones = zeros(196) + 1
         # Input and C1
         self.image, self.windows1 = zeros(2, 2, 16, 16), zeros(3, 2, 3, 2, 14, 14)
@@ -246,7 +174,7 @@ class LeanLeNet5:
         self.c1, self.d_c1 = zeros(24, 196), zeros(24, 196)
         self.c1_maps = self.c1.reshape(6, 784)
         # S2
-        self.join = np.repeat(np.eye(6, dtype=self.dtype), 4, axis=0) * self.dtype.type(input_weight)
+        self.join = np.repeat(np.eye(6, dtype=self.dtype), 4, axis=0) * self.dtype.type(self.input_weight)
         self.pooled2, self.s2, self.d_s2 = zeros(196, 6), zeros(196, 6), zeros(196, 6)
         # C3
         self.windows3 = zeros(10, 10, 5, 30)

@@ -239,7 +239,8 @@ EXPERIMENTS = {
         _experiment(
             "original-printed", "μ and the initial ±2.4/F as printed", initialisation="printed", mu=MU, num_passes=3
         ),
-        _experiment("original-search-mu", "μ = 0.02, as printed, with the loss as printed", mu=MU),
+        _experiment("original-search-mu-0.02", "μ = 0.02, as printed, with the loss as printed", mu=MU),
+        _experiment("original-search-mu-0.3", "μ = 0.3", mu=0.3),
         _experiment("original-search-mse", "the loss of equation (8) instead of (9)", loss="mse"),
         _experiment("original-search-sum", "S layers that add instead of averaging", reading="sum"),
         _experiment("original-search-j", "j = 1 in the loss of equation (9)", j=1.0),

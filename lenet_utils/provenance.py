@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import html
 import platform
+import re
+import subprocess
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -43,3 +47,39 @@ class Provenance:
 
     def _repr_html_(self) -> str:
         return f'<p class="provenance">{html.escape(str(self))}</p>'
+
+
+def session() -> dict:
+    """Date, commit, versions and machine, as they are now."""
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "commit": commit(),
+        "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
+        "machine": machine(),
+    }
+
+
+def commit() -> str:
+    """The checkout's commit, shortened, with ``-dirty`` where the package was edited since; ``"unknown"`` outside."""
+    root = Path(__file__).resolve().parent.parent
+    try:
+        short, edits = (
+            subprocess.run(["git", "-C", root, *words], capture_output=True, text=True, check=True).stdout.strip()
+            for words in (["rev-parse", "--short", "HEAD"], ["status", "--porcelain", "--", "lenet_utils"])
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return short + ("-dirty" if edits else "")
+
+
+def machine() -> str:
+    """Processor, instruction sets and threads: what may change the last bits of a result."""
+    try:
+        cpu = dict(re.findall(r"^(model name|cpu family|model)\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.M))
+        name = f"{cpu['model name']} (family {cpu['cpu family']}, model {cpu['model']})"
+    except (OSError, KeyError):
+        name = platform.processor() or "processor"
+    return (
+        f"CPU {name}, {platform.machine()}, {torch.backends.cpu.get_cpu_capability()}, {platform.system()}, "
+        f"{torch.get_num_threads()} thread{'s' if torch.get_num_threads() > 1 else ''}"
+    )
