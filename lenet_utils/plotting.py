@@ -6,6 +6,7 @@ the book's site replaces them by the page's own colours, so that figures read we
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import matplotlib as mpl
@@ -144,6 +145,49 @@ def plot_feature_maps(maps: np.ndarray, axes: np.ndarray | None = None, size: fl
     """One picture for each map of a layer, all on one scale: shape (C, H, W)."""
     maps = np.asarray(maps)
     return plot_images(maps, axes=axes, num_columns=8, size=size, vmin=float(maps.min()), vmax=float(maps.max()))
+
+
+def plot_trials(
+    errors: np.ndarray, names: Sequence[str], values: Sequence[Sequence[str]], ax: Axes | None = None
+) -> Axes:
+    """Error rates in per cent of all combinations of settings, NaN where there is none.
+
+    Parameters
+    ----------
+    errors : numpy.ndarray, shape (product of the numbers of values,)
+        The last setting varies fastest.
+    names : sequence of str
+        Of the settings; with two, the errors are drawn as a grid, else as bars.
+    values : sequence of sequences of str
+        What each setting was set to.
+    """
+    if len(names) == 2:
+        rows, columns = values
+        ax = _axes(ax, figsize=(1.6 + 0.9 * len(columns), 1.1 + 0.6 * len(rows)))
+        grid = errors.reshape(len(rows), len(columns))
+        shades = np.zeros((*grid.shape, 4))
+        shades[..., :3] = mpl.colors.to_rgb(COLOURS[1])
+        shades[..., 3] = 0.75 * np.nan_to_num(grid, nan=100) / 100
+        ax.imshow(shades, aspect="auto")
+        for (row, column), error in np.ndenumerate(grid):
+            text = "diverged" if np.isnan(error) else f"{error:.1f}"
+            weight = "bold" if error == np.nanmin(grid) else "normal"
+            ax.text(column, row, text, ha="center", va="center", weight=weight)
+        ax.set_xticks(range(len(columns)), columns)
+        ax.set_yticks(range(len(rows)), rows)
+        ax.set(xlabel=names[1], ylabel=names[0], title="validation error (%)")
+        ax.tick_params(length=0)
+        ax.spines[:].set_visible(False)
+        return ax
+    labels = [", ".join(combination) for combination in itertools.product(*values)]
+    ax = _axes(ax, figsize=(5.4, 0.8 + 0.32 * len(labels)))
+    bars = ax.barh(range(len(labels)), np.nan_to_num(errors), color=COLOURS[0])
+    ax.bar_label(bars, ["diverged" if np.isnan(error) else f"{error:.1f}" for error in errors], padding=3)
+    ax.set_yticks(range(len(labels)), labels)
+    ax.invert_yaxis()
+    ax.margins(x=0.15)
+    ax.set(xlabel="validation error (%)", ylabel=", ".join(names))
+    return ax
 
 
 def plot_embedding(

@@ -110,6 +110,8 @@ def run_recipe(
     seed: int = 0,
     progress: bool = True,
     on_epoch: Callable[[History], None] | None = None,
+    *,
+    num_train: int | None = None,
 ) -> tuple[nn.Module, History]:
     """Train a recipe's network with the book's own loop, :func:`lenet_utils.training.train`.
 
@@ -123,6 +125,8 @@ def run_recipe(
         Decides initial weights and the order of the images.
     progress, on_epoch
         As in :func:`lenet_utils.training.train`.
+    num_train : int, optional
+        Learn from no more than so many images, to have it done sooner.
 
     Returns
     -------
@@ -146,6 +150,8 @@ def run_recipe(
     recipe = find(recipe) if isinstance(recipe, str) else recipe
     dataset = load(dataset or recipe.dataset) if not isinstance(dataset, ImageDataset) else dataset
     arranged = recipe.arrange(dataset)
+    if num_train is not None and num_train < len(arranged.train_images):
+        arranged = arranged.subset(num_train)
     model = seeded(recipe.make_model, seed)
     return model, train(model, arranged, replace(recipe.config, seed=seed), progress, on_epoch=on_epoch)
 

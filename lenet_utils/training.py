@@ -107,7 +107,9 @@ def train(
     schedule = _make_schedule(optimizer, config, config.num_epochs * steps_per_epoch)
     generator = torch.Generator().manual_seed(config.seed)
     history = History(config, dataset.name, device.type)
-    bar = tqdm(total=config.num_epochs * steps_per_epoch, unit="step", leave=False, disable=not (progress and _live()))
+    bar = tqdm(
+        total=config.num_epochs * steps_per_epoch, unit="step", leave=False, disable=not (progress and is_watched())
+    )
 
     with bar:
         for epoch in range(1, config.num_epochs + 1):
@@ -248,6 +250,6 @@ def _judge(model: nn.Module, images: Tensor, labels: Tensor, loss) -> tuple[floa
     return total / len(images), 100 * wrong / len(images)
 
 
-def _live() -> bool:
+def is_watched() -> bool:
     """Whether somebody watches: a terminal or a live notebook, not the book's build (which sets LENET_PROGRESS=0)."""
     return os.environ.get("LENET_PROGRESS", "1") != "0" and (sys.stderr.isatty() or "ipykernel" in sys.modules)
