@@ -15,6 +15,9 @@ ONE_AX = {
     "learning_curves": lambda ax: plotting.plot_learning_curves({"train": [3, 2], "test": [4, 3]}, "error (%)", ax=ax),
     "confusion_matrix": lambda ax: plotting.plot_confusion_matrix(np.array([[5, 1], [0, 7]]), ["a", "b"], ax=ax),
     "embedding": lambda ax: plotting.plot_embedding(RANDOM.normal(size=(20, 2)), [0, 1] * 10, ["a", "b"], ax=ax),
+    "trials": lambda ax: plotting.plot_trials(
+        np.array([3.0, 2.0, np.nan, 4.0]), ("activation", "pooling"), (("tanh", "relu"), ("average", "max")), ax
+    ),
     "architecture": lambda ax: diagrams.plot_architecture(layer_table(LeNet5()), ax),
 }
 MANY_AXES = {
