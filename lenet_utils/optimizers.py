@@ -100,7 +100,8 @@ def curvatures(
     Parameters
     ----------
     model : torch.nn.Module
-        With ``stages()``, a list of layers, and ``output``, an :class:`lenet_utils.layers.RBFOutput`.
+        With ``stages()``, a list of layers, and ``output``: an :class:`lenet_utils.layers.RBFOutput`, or a linear layer
+        of logits, for which ``loss`` is ``"cross-entropy"``.  Squashing by ReLU and 2×2 average pooling are understood.
     images : torch.Tensor, shape (N, 1, H, W), float
     labels : torch.Tensor, shape (N,), int64
     loss, j
@@ -124,16 +125,24 @@ def curvatures(
     is left out.
     """
     inputs, x = [], images
-    stages = list(model.stages())
+    linear = isinstance(model.output, nn.Linear)
+    stages = [*model.stages(), *([model.output] if linear else [])]
     for stage in stages:
         inputs.append(x)
         x = stage(x)
     names = {parameter: name for name, parameter in model.named_parameters()}
-    h = output_curvature(x, model.output.prototypes, labels, loss, j) / len(images)
+    if linear:
+        h = choose("loss", loss, {"cross-entropy": logit_curvature})(x) / len(images)
+    else:
+        h = output_curvature(x, model.output.prototypes, labels, loss, j) / len(images)
     found: dict[str, Tensor] = {}
     for stage, x_in, x_out in zip(reversed(stages), reversed(inputs), reversed([*inputs[1:], x]), strict=True):
         if isinstance(stage, ScaledTanh):
             h = scaled_tanh_slope(x_out).square() * h
+        elif isinstance(stage, nn.ReLU):
+            h = (x_out > 0) * h
+        elif isinstance(stage, nn.AvgPool2d):
+            h = functional.interpolate(h / 4**2, scale_factor=2)
         elif isinstance(stage, Subsampling):
             h = scaled_tanh_slope(x_out).square() * h
             found[names[stage.bias]] = h.sum((0, 2, 3))
@@ -163,3 +172,9 @@ def output_curvature(features: Tensor, prototypes: Tensor, labels: Tensor, loss:
     mean = torch.einsum("nc,ncf->nf", p[:, 1:], differences)
     mean_square = torch.einsum("nc,ncf->nf", p[:, 1:], differences.square())
     return 2 * p[:, :1] + (mean_square - mean.square()).clamp_min(0)
+
+
+def logit_curvature(logits: Tensor) -> Tensor:
+    """∂²E/∂z² of the cross-entropy by each logit z, exactly: p(1 - p); shape (N, classes)."""
+    p = logits.softmax(1)
+    return p * (1 - p)

@@ -21,13 +21,17 @@ import argparse
 import sys
 import time
 
-from lenet_utils import original_runs, recipe_runs
+from lenet_utils import bridge, original_runs, recipe_runs
 from lenet_utils.checks import choose
 from lenet_utils.experiment import Experiment, ResultsError, Run, load_results, open_run, results_path, state_path
 
 __all__ = ["EXPERIMENTS", "Experiment", "ResultsError", "Run", "load_results", "main", "run"]
 
-EXPERIMENTS: dict[str, Experiment] = {**original_runs.EXPERIMENTS, **recipe_runs.EXPERIMENTS}
+EXPERIMENTS: dict[str, Experiment] = {
+    **original_runs.EXPERIMENTS,
+    **bridge.EXPERIMENTS,
+    **recipe_runs.EXPERIMENTS,
+}
 
 
 def run(experiment: Experiment, seed: int, again: bool = False, until: int | None = None) -> Run:
