@@ -28,7 +28,7 @@ CHOICES: dict[str, tuple[str, str]] = {
     "output": ("rbf", "linear"),
     "optimizer": ("sdlm", "adam"),
 }
-"""What changes, in the order in which it changes: as in 1998, and as today."""
+"""Every choice as in 1998 and as today, in the order in which the bridge changes them."""
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ class Run:
     configuration : dict
         Everything that decides the outcome besides the seed; JSON can hold it.  Set it before the first pass.
     data : str
-        Which data, as :attr:`lenet_utils.data.ImageDataset.source` says.
+        Which data, as the ``source`` of an :class:`lenet_utils.data.ImageDataset` says.
     passes : list of dict
         What each finished pass measured.
     notes : dict

@@ -27,7 +27,7 @@ C3_TABLE = torch.tensor(
         )
     ]
 )
-"""Table I: which S2 maps (rows, 6) feed which C3 maps (columns, 16)."""
+"""Which S2 maps (rows, 6) feed which C3 maps (columns, 16), as in Table I."""
 
 
 def scaled_tanh(a: Tensor) -> Tensor:

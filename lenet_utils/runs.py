@@ -11,7 +11,7 @@ To add an experiment, write a function that takes a :class:`lenet_utils.experime
 3. after each pass (or whatever its unit of work is) calls ``run.finish_pass(measured, state, complete=...)``, and
    returns when that says False;
 
-wrap it in an :class:`lenet_utils.experiment.Experiment`, and add it to :data:`EXPERIMENTS`.  Chapters read what it
+wrap it in an :class:`lenet_utils.experiment.Experiment`, and add it to ``EXPERIMENTS``.  Chapters read what it
 measured with :func:`load_results`.
 """
 
