@@ -32,7 +32,7 @@ def notebook_of(chapter: Path) -> Path:
 
 
 def main() -> None:
-    """Set the address in chapters, README and CITATION.cff, then write every notebook, and remove those without a chapter."""
+    """Set the address where it stands, then write every notebook, and remove those without a chapter."""
     slug = address().removeprefix("https://github.com/")
     places = [(ROOT / name, README_ADDRESS, slug) for name in ("README.md", "CITATION.cff")]
     for path, pattern, text in places + [(path, HOSTED_CELL, address()) for path in chapters()]:
