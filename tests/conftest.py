@@ -70,6 +70,15 @@ def canonical_dataset(request):
 
 
 @pytest.fixture(scope="session")
+def mnist() -> data.ImageDataset:
+    """MNIST, where it is on disk; tests never download it."""
+    missing = [path for path, _ in canonical.files("mnist", DATA_DIR).values() if not path.exists()]
+    if missing:
+        pytest.skip(f"{missing[0]} is missing: run `make data`, or set LENET_DATA_DIR")
+    return data.load("mnist", DATA_DIR)
+
+
+@pytest.fixture(scope="session")
 def book_environment(tmp_path_factory) -> dict[str, str]:
     """The environment of processes that run chapters: the embedded digits, folders of their own, no network."""
     ours = {

@@ -192,3 +192,10 @@ def test_it_learns_forty_digits_by_heart(digits):
             lean.step(image, label)
     lean.write_to(model)
     assert (predict(model, images) == labels).all()
+
+
+def test_mnists_variance_is_not_roughly_one(mnist):
+    """The paper says so of its input range; at 32×32, most of MNIST is background."""
+    images = prepare(torch.cat([mnist.train_images, mnist.validation_images]), scaling="paper")
+    assert float(images.mean()) == pytest.approx(0.0275, abs=5e-5)
+    assert float(images.var()) == pytest.approx(0.123, abs=5e-4)

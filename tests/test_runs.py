@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import DATA_DIR, ROOT, sentence
+from conftest import ROOT, sentence
 
-from lenet_utils import canonical, data, experiment, original_runs, runs
+from lenet_utils import data, experiment, original_runs, runs
 from lenet_utils.compiled import engine
 from lenet_utils.distortions import Distortion, distort
 from lenet_utils.experiment import Experiment, ResultsError, Run, load_results, results_path, state_path
@@ -312,14 +312,6 @@ def test_a_pass_holds_every_pattern_and_every_copy_once(digits):
 
 
 # --- stored runs ---
-
-
-@pytest.fixture(scope="module")
-def mnist() -> data.ImageDataset:
-    missing = [path for path, _ in canonical.files("mnist", DATA_DIR).values() if not path.exists()]
-    if missing:
-        pytest.skip(f"{missing[0]} is missing: run `make data`, or set LENET_DATA_DIR")
-    return data.load("mnist", DATA_DIR)
 
 
 @pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
