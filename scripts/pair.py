@@ -12,7 +12,7 @@ import jupytext
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-HOSTED_CELL = re.compile(r'(?<=address = "git\+)[^"]*')
+HOSTED_CELL = re.compile(r'(?<=address = "lenet-utils\[notebooks\] @ git\+)[^"]*')
 README_ADDRESS = re.compile(r"(?<=/github/)[^/\s]+/[^/\s]+(?=/blob/)|(?<=https://github\.com/)[^/\s)]+/[^/\s)]+")
 
 

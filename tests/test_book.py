@@ -26,7 +26,7 @@ import subprocess
 import sys
 
 if importlib.util.find_spec("lenet_utils") is None:
-    address = "git+{ADDRESS}"
+    address = "lenet-utils[notebooks] @ git+{ADDRESS}"
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", address], check=True)"""
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
