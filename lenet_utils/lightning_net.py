@@ -1,6 +1,6 @@
 """R3 once more, in Lightning: the network as a LightningModule, the images as a LightningDataModule.
 
-Lightning is optional (``pip install '.[lightning]'``); without it this module imports, :data:`IS_INSTALLED` is False,
+Lightning is optional (``pip install '.[lightning]'``); without it this module imports, ``IS_INSTALLED`` is False,
 and :func:`fit` says what is missing.
 """
 
@@ -30,17 +30,7 @@ except ImportError:
     LightningDataModule, LightningModule, IS_INSTALLED = object, nn.Module, False
     MulticlassAccuracy = None  # so that classes can be written down, if not used
 
-__all__ = [
-    "HOW_TO_INSTALL",
-    "IS_INSTALLED",
-    "LightningDataModule",
-    "LightningDigits",
-    "LightningLeNet1",
-    "LightningModule",
-    "MulticlassAccuracy",
-    "fit",
-    "quiet",
-]
+__all__ = ["HOW_TO_INSTALL", "IS_INSTALLED", "LightningDigits", "LightningLeNet1", "fit", "quiet"]
 
 HOW_TO_INSTALL = "Lightning is not installed here: pip install '.[lightning]' in the checkout adds it."
 

@@ -132,7 +132,7 @@ def run_recipe(
     -------
     model : torch.nn.Module
     history : History
-        Its ``validation_*`` are of what the recipe :attr:`~Recipe.watches`.
+        Its ``validation_*`` are of what the recipe watches.
 
     Raises
     ------

@@ -28,7 +28,7 @@ DEFAULTS: dict[str, object] = {
     "pooling": "average",
     "added_convolutions": 0,
 }
-"""What may be varied, and what it is otherwise: the network of R3, and Adam."""
+"""What may be varied, and the value that each setting has otherwise."""
 
 
 class TrialNet(nn.Module):
