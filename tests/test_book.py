@@ -248,6 +248,12 @@ def test_no_path_of_a_machine():
     assert found == []
 
 
+def test_every_module_is_documented():
+    modules = {path.stem for path in ROOT.glob("lenet_utils/*.py")} - {"__init__"}
+    documented = re.findall(r"automodule:: lenet_utils\.(\w+)$", (ROOT / "book/api.md").read_text("utf8"), re.MULTILINE)
+    assert sorted(documented) == sorted(modules)
+
+
 def test_configuration_files_are_valid_yaml():
     for path in [ROOT / "CITATION.cff", *ROOT.glob("*.yml"), *ROOT.glob(".github/workflows/*.yml")]:
         assert isinstance(yaml.safe_load(path.read_text("utf8")), dict), path.name
