@@ -44,7 +44,7 @@ class FlatLeNet5:
     theta, rate : numpy.ndarray, shape (60_900,)
         The weights and their rates ε_k; 900 of them stand for the kernels that Table I leaves out, and stay zero.
     weights, rates : dict of numpy.ndarray
-        The same memory by the names of the model's parameters, in the shapes of :data:`SHAPES`.
+        The same memory by the names of the model's parameters, in the shapes of ``SHAPES``.
     """
 
     def __init__(self, model: LeNet5Original, loss: str = "map", j: float = 0.1, dtype: type = np.float32) -> None:
