@@ -11,13 +11,14 @@ from importlib import metadata
 
 import torch
 
+from lenet_utils.claims import Claim
 from lenet_utils.config import History, TrainConfig
 from lenet_utils.data import ImageDataset, load, prepare
 from lenet_utils.evaluation import error_rate, predict
 from lenet_utils.experiment import Experiment, Run
 from lenet_utils.models import MLP
 from lenet_utils.provenance import device_name
-from lenet_utils.recipes import RECIPES, Claim, Recipe, run_recipe
+from lenet_utils.recipes import RECIPES, Recipe, run_recipe
 
 SEEDS = tuple(range(5))
 

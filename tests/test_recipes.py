@@ -10,12 +10,13 @@ import torch
 from conftest import sentence
 from torch import nn
 
+from lenet_utils.claims import Claim, prediction_interval, verdict
 from lenet_utils.counting import record_layers
 from lenet_utils.data import ImageDataset
 from lenet_utils.models import LeNet5, seeded
 from lenet_utils.recipe_models import FlatLeNet5, FullLeNet1
 from lenet_utils.recipe_runs import MLPS, measured
-from lenet_utils.recipes import RECIPES, Claim, find, prediction_interval, run_recipe, verdict
+from lenet_utils.recipes import RECIPES, find, run_recipe
 from lenet_utils.training import TrainingError
 
 LENET5_TAIL = [(16, 10, 10), (16, 10, 10), (16, 5, 5), (400,), (120,), (120,), (84,), (84,), (10,)]
