@@ -239,6 +239,7 @@ EXPERIMENTS = {
         _experiment(
             "original-printed", "μ and the initial ±2.4/F as printed", initialisation="printed", mu=MU, num_passes=3
         ),
+        _experiment("original-search-printed", "initial weights in ±2.4/F, as printed", initialisation="printed"),
         _experiment("original-search-mu-0.02", "μ = 0.02, as printed, with the loss as printed", mu=MU),
         _experiment("original-search-mu-0.1", "μ = 0.1", mu=0.1),
         _experiment("original-search-mu-1", "μ = 1", mu=1.0),
