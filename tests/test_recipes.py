@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from torch import nn
 from lenet_utils.claims import Claim, prediction_interval, verdict
 from lenet_utils.counting import record_layers
 from lenet_utils.data import ImageDataset
+from lenet_utils.experiment import load_results
 from lenet_utils.models import LeNet5, seeded
 from lenet_utils.recipe_models import FlatLeNet5, FullLeNet1
 from lenet_utils.recipe_runs import MLPS, measured
@@ -179,3 +180,23 @@ def test_measured_finds_the_epoch_and_converts_errors():
     claims = [Claim(what, 2, 0, 1) for what in ("train loss", "train accuracy", "test loss", "test accuracy")]
     assert [measured(claim, record) for claim in claims] == [0.5, 0.8, 0.25, 0.9]
     assert measured(Claim("images per second", 2, 0, 1), record) == 7.0
+
+
+# --- stored runs -----------------------------------------------------------------------------------------------------
+
+STORED = {f"recipe-{name.lower()}": recipe for name, recipe in RECIPES.items()}
+STORED |= {f"recipe-mlp-{name}": recipe for name, recipe in MLPS.items()} | {"recipe-r3-lightning": RECIPES["R3"]}
+
+
+@pytest.mark.parametrize(("experiment", "recipe"), STORED.items(), ids=STORED)
+def test_stored_runs_are_of_the_recipe_as_it_is(experiment, recipe):
+    runs = load_results(experiment)
+    assert len(runs) >= 3
+    config = {name: value for name, value in asdict(recipe.config).items() if name != "seed"}
+    expected = {"recipe": recipe.name, "dataset": recipe.dataset, **config}
+    for run in runs:
+        assert {name: value for name, value in run["configuration"].items() if name != "lightning"} == expected
+        assert run["passes"][-1]["epoch"] == recipe.config.num_epochs
+        assert all(np.isfinite(measured(claim, run)) for claim in recipe.claims)
+        if recipe.watches == "test":
+            assert run["notes"]["test_error"] == run["passes"][-1]["test_error"]
