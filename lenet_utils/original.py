@@ -20,8 +20,9 @@ class LeNet5Original(nn.Module):
     Parameters
     ----------
     initialisation : {"practice", "printed"}
-        Weights start uniform in ±2.4/F, as the paper prints, or in ±2.4/√F, with which it learns as the paper reports;
-        F is the number of inputs of the unit.  Biases start at 0: our choice.
+        Weights start uniform in ±2.4/F, as the paper prints, or in ±2.4/√F, which keeps the layers active; F is the
+        number of inputs of the unit.  The printed range learns only if the loss is small beside the paper's μ; see
+        :class:`lenet_utils.original_runs.OriginalConfig`.  Biases start at 0: our choice.
     reading : {"average", "sum"}
         What the S layers do with their four inputs; see :class:`lenet_utils.layers.Subsampling`.
     generator : torch.Generator, optional

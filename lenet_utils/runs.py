@@ -59,7 +59,7 @@ def run(experiment: Experiment, seed: int, again: bool = False, until: int | Non
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
-    names = "\n".join(f"  {e.name:22} {e.summary} (seeds {', '.join(map(str, e.seeds))})" for e in EXPERIMENTS.values())
+    names = "\n".join(f"  {e.name:24} {e.summary} (seeds {', '.join(map(str, e.seeds))})" for e in EXPERIMENTS.values())
     parser = argparse.ArgumentParser(
         prog="python -m lenet_utils.runs",
         description="Measure what takes long, and keep it in results/.  Interrupted runs go on where they stopped.",
