@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from lenet_utils.checks import check_images, choose
 from lenet_utils.models import ACTIVATIONS
 
-__all__ = ["BatchNormLeNet", "FlatLeNet5", "FullLeNet1", "xavier_uniform"]
+__all__ = ["BatchNormLeNet", "FullLeNet1", "TutorialLeNet5", "xavier_uniform"]
 
 
 def xavier_uniform(model: nn.Module, zero_biases: bool = False) -> nn.Module:
@@ -31,7 +31,7 @@ def xavier_uniform(model: nn.Module, zero_biases: bool = False) -> nn.Module:
     return model
 
 
-class FlatLeNet5(nn.Module):
+class TutorialLeNet5(nn.Module):
     """LeNet-5 as tutorials write it, with C5 as a dense layer on 400 flattened values: 61,706 trainable parameters.
 
     It computes what :class:`lenet_utils.models.LeNet5` computes: on maps of 5×5, a convolution with 5×5 kernels *is* a
@@ -45,7 +45,7 @@ class FlatLeNet5(nn.Module):
 
     Examples
     --------
-    >>> model = FlatLeNet5("sigmoid", input_size=28)
+    >>> model = TutorialLeNet5("sigmoid", input_size=28)
     >>> sum(p.numel() for p in model.parameters())
     61706
     >>> tuple(model(torch.zeros(2, 1, 28, 28)).shape)

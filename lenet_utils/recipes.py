@@ -12,7 +12,7 @@ from lenet_utils.claims import Claim
 from lenet_utils.config import History, TrainConfig
 from lenet_utils.data import ImageDataset, load
 from lenet_utils.models import seeded
-from lenet_utils.recipe_models import BatchNormLeNet, FlatLeNet5, FullLeNet1, xavier_uniform
+from lenet_utils.recipe_models import BatchNormLeNet, FullLeNet1, TutorialLeNet5, xavier_uniform
 from lenet_utils.training import train
 
 __all__ = ["RECIPES", "Recipe", "find", "run_recipe"]
@@ -140,7 +140,7 @@ RECIPES: dict[str, Recipe] = {
             name="R1",
             title="ReLU LeNet-5, plain SGD",
             dataset="mnist",
-            make_model=FlatLeNet5,
+            make_model=TutorialLeNet5,
             config=TrainConfig(
                 num_epochs=10,
                 batch_size=128,
@@ -202,7 +202,7 @@ RECIPES: dict[str, Recipe] = {
             name="R4",
             title="ReLU LeNet-5, Adam",
             dataset="mnist",
-            make_model=FlatLeNet5,
+            make_model=TutorialLeNet5,
             config=TrainConfig(num_epochs=5, batch_size=64, learning_rate=1e-3, schedule="constant", scaling="unit"),
             watches="test",
             num_parameters=61_706,
@@ -212,7 +212,7 @@ RECIPES: dict[str, Recipe] = {
             name="R5",
             title="Sigmoid LeNet-5, high learning rate",
             dataset="fashion-mnist",
-            make_model=lambda: xavier_uniform(FlatLeNet5("sigmoid", input_size=28)),
+            make_model=lambda: xavier_uniform(TutorialLeNet5("sigmoid", input_size=28)),
             config=TrainConfig(
                 num_epochs=10,
                 batch_size=256,

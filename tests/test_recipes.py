@@ -15,7 +15,7 @@ from lenet_utils.counting import record_layers
 from lenet_utils.data import ImageDataset
 from lenet_utils.experiment import load_results
 from lenet_utils.models import LeNet5, seeded
-from lenet_utils.recipe_models import FlatLeNet5, FullLeNet1
+from lenet_utils.recipe_models import FullLeNet1, TutorialLeNet5
 from lenet_utils.recipe_runs import MLPS, measured
 from lenet_utils.recipes import RECIPES, find, run_recipe
 from lenet_utils.training import TrainingError
@@ -95,7 +95,7 @@ def test_flat_lenet5_computes_what_lenet5_computes():
     images = torch.rand(3, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     padded = nn.functional.pad(images, (2, 2, 2, 2))
     for size, x in ((32, padded), (28, images)):
-        flat = FlatLeNet5("relu", size)
+        flat = TutorialLeNet5("relu", size)
         flat.load_state_dict(state)
         torch.testing.assert_close(flat(x), model(padded))
 

@@ -13,14 +13,14 @@ from torch import nn
 
 from lenet_utils.inputs import center_by_mass, prepare
 from lenet_utils.models import LeNet5, seeded
-from lenet_utils.recipe_models import BatchNormLeNet, FlatLeNet5, FullLeNet1
+from lenet_utils.recipe_models import BatchNormLeNet, FullLeNet1, TutorialLeNet5
 from lenet_utils.trials import TrialNet
 from lenet_utils.widgets import DrawPad, chain
 
 NETWORKS = {
     "lenet5-tanh": (LeNet5, "standard"),
     "lenet5-paper": (lambda: LeNet5("relu", "max"), "paper"),
-    "padded": (lambda: FlatLeNet5("sigmoid", 28), "unit"),
+    "padded": (lambda: TutorialLeNet5("sigmoid", 28), "unit"),
     "small": (FullLeNet1, "unit"),
     "deeper": (lambda: TrialNet("relu", "max", 1), "standard"),
 }
