@@ -431,9 +431,7 @@ def test_default_recipe_on_the_digits(digits):
 
 
 @pytest.mark.slow
-def test_default_recipe_reads_99_per_cent_of_mnist(canonical_dataset):
-    if canonical_dataset.name != "mnist":
-        pytest.skip("the floor is for MNIST")
-    model, history = run(canonical_dataset, default_config(canonical_dataset))
+def test_default_recipe_reads_99_per_cent_of_mnist(mnist):
+    model, history = run(mnist, default_config(mnist))
     assert len(history.train_loss) == 2
-    assert error_rate(predict(model, prepare(canonical_dataset.test_images)), canonical_dataset.test_labels) < 1.15
+    assert error_rate(predict(model, prepare(mnist.test_images)), mnist.test_labels) < 1.15

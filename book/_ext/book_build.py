@@ -176,7 +176,7 @@ def point_to_notebooks(app: Sphinx, pagename: str, templatename: str, context: d
         return
     shutil.copy2(notebook, Path(app.outdir, "_sources", pagename).with_suffix(".ipynb"))
     for button in _buttons(context.get("header_buttons", [])):
-        if "/book/" in button.get("url", ""):
+        if button.get("url", "").startswith("https://"):  # a host's; the page's own source stays Markdown
             button["url"] = button["url"].replace(f"/{pagename}.md", f"/notebooks/{name}.ipynb")
 
 
