@@ -2,6 +2,7 @@
 
 Both learn from the same images, in batches of the same size, with the same optimizer, for one epoch.  The loader pads
 and scales each image whenever it is asked for, as most tutorials do; ``train`` prepares them all once and slices.
+Both use as many threads as torch takes by itself, one for each core; ``OMP_NUM_THREADS=1`` gives them one.
 The ratio compares learning with learning; a third row adds the preparation and the validation that only ``train`` does.
 """
 
@@ -21,7 +22,7 @@ from lenet_utils.inputs import MNIST_MEAN, MNIST_STD
 from lenet_utils.models import LeNet5, seeded
 from lenet_utils.training import TrainConfig, make_optimizer, pick_device, train
 
-REPEATS = 5
+REPEATS = 3
 CONFIG = TrainConfig(num_epochs=1, schedule="constant", learning_rate=0.001)
 
 
@@ -64,7 +65,6 @@ def with_train(dataset: ImageDataset) -> tuple[float, float]:
 
 def main() -> None:
     """Take turns, report medians and the ratio of each pair of turns."""
-    torch.set_num_threads(1)
     dataset = load()
     with_train(dataset.subset(1_000))  # warm up: what torch imports late
     rows = ("train()", "DataLoader, per-image transforms", "train(), with preparation and validation")
