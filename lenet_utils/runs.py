@@ -66,13 +66,14 @@ def main(arguments: list[str] | None = None) -> int:
         epilog=f"experiments:\n{names}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("experiment", nargs="+", help="one or more of the names below, in the order wanted")
+    parser.add_argument("experiment", nargs="+", help="names from below, in the order wanted, or all")
     parser.add_argument("--seeds", type=int, nargs="+", help="instead of the experiment's own")
     parser.add_argument("--until", type=int, metavar="PASS", help="stop after this pass")
     parser.add_argument("--again", action="store_true", help="forget what was measured before")
     options = parser.parse_args(arguments)
     try:
-        chosen = [choose("experiment", name, EXPERIMENTS) for name in options.experiment]
+        wanted = EXPERIMENTS if options.experiment == ["all"] else options.experiment
+        chosen = [choose("experiment", name, EXPERIMENTS) for name in wanted]
         for experiment in chosen:
             for seed in options.seeds or experiment.seeds:
                 start = time.perf_counter()

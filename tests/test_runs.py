@@ -337,3 +337,15 @@ def test_the_first_steps_of_a_stored_run_come_out_again(path, mnist):
         assert found == stored or record["notes"]["engine"] != engine()
     assert found["sum"] == pytest.approx(stored["sum"], abs=1e-2)
     assert found["sum_of_squares"] == pytest.approx(stored["sum_of_squares"], rel=1e-4)
+
+
+def test_the_command_line_runs_all(monkeypatch):
+    begun = []
+    monkeypatch.setattr(runs, "run", lambda experiment, seed, *_: begun.append((experiment.name, seed)) or no_passes())
+    assert runs.main(["all", "--seeds", "0"]) == 0
+    assert begun == [(name, 0) for name in runs.EXPERIMENTS]
+
+
+def no_passes():
+    """What is left of a run that was carried out elsewhere: as much as the command line prints."""
+    return type("Done", (), {"passes": []})()
