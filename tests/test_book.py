@@ -16,7 +16,6 @@ if not (ROOT / "_toc.yml").exists():
     pytest.skip("these tests need the book beside the package: run them in a checkout", allow_module_level=True)
 
 PAGES, CHAPTERS = pages(), chapters()
-LESSONS = [page for page in CHAPTERS if page != PAGES[0]]  # the first page is the door
 KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 ADDRESS = config()["repository"]["url"]
 HOSTED_CELL = f"""\
@@ -31,7 +30,6 @@ if importlib.util.find_spec("lenet_utils") is None:
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 each_chapter = pytest.mark.parametrize("page", CHAPTERS, ids=lambda page: page.name)
-each_lesson = pytest.mark.parametrize("page", LESSONS, ids=lambda page: page.name)
 
 
 def without_code(text: str) -> str:
@@ -166,7 +164,7 @@ def test_one_title(page):
     assert len(re.findall(r"^# \S", without_code(page.text), re.MULTILINE)) == 1
 
 
-@each_lesson
+@each_chapter
 def test_objectives_name_the_sections_that_meet_them(page):
     boxes = re.findall(r"^:{3,}\{admonition\} What you will do\n(.*?)^:{3,}$", page.prose, re.DOTALL | re.MULTILINE)
     assert len(boxes) == 1
@@ -175,13 +173,13 @@ def test_objectives_name_the_sections_that_meet_them(page):
     assert re.search(r"need", boxes[0], re.IGNORECASE)
 
 
-@each_lesson
+@each_chapter
 def test_ends_with_summary_exercises_and_further_reading(page):
     headings = re.findall(r"^## (.*)", without_code(page.text), re.MULTILINE)
     assert headings[-3:] == ["Summary", "Exercises", "Further reading"]
 
 
-@each_lesson
+@each_chapter
 def test_three_exercises_each_with_a_solution(page):
     opened = re.split(r"^[`:]{3,}\{exercise(?:-start)?\}", page.prose, flags=re.MULTILINE)[1:]
     exercises = [re.search(r"^:?label: ([\w-]+)", text, re.MULTILINE).group(1) for text in opened]
@@ -190,7 +188,7 @@ def test_three_exercises_each_with_a_solution(page):
     assert sorted(exercises) == sorted(solutions)
 
 
-@each_lesson
+@each_chapter
 def test_cites_its_sources(page):
     keys = {key.strip() for group in re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", page.prose) for key in group.split(",")}
     assert keys - set(bibliography()) == set()
