@@ -8,7 +8,7 @@ endif
 READY := $(BIN)/.lenet-book-ready
 TESTS_READY := $(BIN)/.lenet-book-tests-ready
 
-.PHONY: book test serve notebooks runs bench clean
+.PHONY: book data test serve notebooks runs bench clean
 .DEFAULT_GOAL := book
 
 $(BIN)/python:
@@ -27,6 +27,9 @@ book: $(READY)  ## execute every chapter, write the site
 	$(BIN)/python -m lenet_utils.data
 	$(BIN)/jupyter-book build . --all -W --keep-going
 	@echo "The book: $(CURDIR)/_build/html/index.html"
+
+data: $(READY)  ## MNIST and Fashion-MNIST, downloaded where missing, and checked
+	$(BIN)/python -m lenet_utils.data mnist fashion-mnist
 
 test: $(TESTS_READY)  ## all tests
 	$(BIN)/python -m pytest

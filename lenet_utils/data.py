@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import sys
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
@@ -247,4 +248,9 @@ def _into_mnist_box(image: np.ndarray) -> Tensor:
 
 
 if __name__ == "__main__":
-    print(f"{load().source[:1].upper()}{load().source[1:]}: ready.")
+    for wanted in sys.argv[1:] or ["auto"]:
+        try:
+            source = load(wanted).source
+        except (DataError, ValueError) as problem:
+            sys.exit(str(problem))
+        print(f"{source[:1].upper()}{source[1:]}: ready.")
