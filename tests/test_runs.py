@@ -71,6 +71,20 @@ def test_errors_are_those_of_the_weights(digits):
     assert done.passes[-1]["test_wrong"] == wrong
 
 
+def test_a_held_out_run_learns_and_judges_without_the_test_images(digits):
+    whole = Machine(OriginalConfig(dataset="digits"), 0, digits)
+    machine = Machine(OriginalConfig(dataset="digits", held_out=True), 0, digits)
+    assert len(machine.images) == len(digits.train_images) == len(whole.images) - len(digits.validation_images)
+    validation = data.prepare(digits.validation_images, scaling="paper")
+    assert set(pixels(machine)).isdisjoint(image.numpy().tobytes() for image in validation)
+    assert set(machine.judges) == {"train", "validation"}
+    assert machine.judges["validation"][0] is digits.validation_images
+    assert set(whole.judges) == {"train", "test"}
+    done = runs.run(tiny(held_out=True, num_passes=1), seed=0)
+    assert [name for name in done.passes[0] if name.startswith("test")] == []
+    assert done.passes[0]["validation_size"] == len(digits.validation_images)
+
+
 def test_same_seed_same_run():
     first, second, other = (runs.run(tiny(name), seed) for name, seed in (("a", 1), ("b", 1), ("c", 2)))
     assert measured(first.record()) == measured(second.record())
