@@ -1,8 +1,8 @@
 /* Many steps of LeNet-5 without Python in between: the same arithmetic as lean.py, compiled on the reader's machine.
  *
  * theta and rate are laid out as flat.py's SHAPES say.  Where lean.py keeps gradients, each weight here moves as soon
- * as its gradient is known and its old value was used.  v16 is sixteen floats side by side: the maps of C3 and S4, or
- * a piece of a row; GCC and Clang turn it into whatever vectors the processor has. */
+ * as its gradient is known and its old value was used.  A vec is as many floats as one register of the processor holds,
+ * W: some of the 16 maps of C3 and S4, or a piece of a row of 32. */
 
 #include <math.h>
 #include <string.h>
@@ -10,7 +10,14 @@
 enum { C1W = 0, C1B = 150, S2C = 156, S2B = 162, C3W = 168, C3B = 2568, S4C = 2584, S4B = 2600,
        C5W = 2616, C5B = 50616, F6W = 50736, F6B = 60816 };
 
-typedef float v16 __attribute__((vector_size(64), aligned(4)));
+#if defined(__AVX512F__)
+#define W 16
+#elif defined(__AVX__)
+#define W 8
+#else
+#define W 4
+#endif
+typedef float vec __attribute__((vector_size(4 * W), aligned(4)));
 
 static const float A = 1.7159f, S = 2.0f / 3.0f;
 
@@ -20,7 +27,7 @@ static void squash(float *a, int n) {
 
 static float slope(float f) { return A * S - S / A * f * f; }
 
-static v16 *at(const float *p) { return (v16 *)p; }
+static vec *at(const float *p) { return (vec *)p; }
 
 /* A layer whose every output sees every input: out[rows] from in[columns]. */
 static void dense(const float *w, const float *b, const float *in, float *out, int rows, int columns) {
@@ -62,14 +69,12 @@ long lean_run(float *t, const float *rate, const float *prototypes, const float 
         for (int r = 0; r < 32; r++) memcpy(x[r], images + 32 * r, 128);
         for (int m = 0; m < 6; m++)
             for (int r = 0; r < 28; r++) {
-                v16 left = {0}, right = {0};
-                for (int k = 0; k < 25; k++) {
-                    const float w = t[C1W + 25 * m + k], *from = &x[r + k / 5][k % 5];
-                    left += w * *at(from);
-                    right += w * *at(from + 16);
-                }
-                *at(&c1[m][r][0]) = left + t[C1B + m];
-                *at(&c1[m][r][16]) = right + t[C1B + m];
+                vec sum[32 / W] = {{0}};
+                for (int k = 0; k < 25; k++)
+#pragma GCC unroll 8
+                    for (int c = 0; c < 32; c += W) sum[c / W] += t[C1W + 25 * m + k] * *at(&x[r + k / 5][k % 5 + c]);
+#pragma GCC unroll 8
+                for (int c = 0; c < 32; c += W) *at(&c1[m][r][c]) = sum[c / W] + t[C1B + m];
             }
         squash(&c1[0][0][0], 6 * 28 * 32);
         for (int m = 0; m < 6; m++)
@@ -80,27 +85,29 @@ long lean_run(float *t, const float *rate, const float *prototypes, const float 
                     s2[i][6 * j + m] = p2[i][6 * j + m] * t[S2C + m] + t[S2B + m];
                 }
         squash(&s2[0][0], 14 * 96);
-        for (int i = 0; i < 10; i++) {
-            v16 sum[10];
+        for (int i = 0; i < 10; i++)
+            for (int m = 0; m < 16; m += W) {
+                vec sum[10];
 #pragma GCC unroll 10
-            for (int j = 0; j < 10; j++) sum[j] = *at(t + C3B);
-            for (int k = 0; k < 150; k++) {
-                const v16 w = *at(t + C3W + 16 * k);
-                const float *from = &s2[i + k / 30][k % 30];
+                for (int j = 0; j < 10; j++) sum[j] = *at(t + C3B + m);
+                for (int k = 0; k < 150; k++) {
+                    const vec w = *at(t + C3W + 16 * k + m);
+                    const float *from = &s2[i + k / 30][k % 30];
 #pragma GCC unroll 10
-                for (int j = 0; j < 10; j++) sum[j] += from[6 * j] * w;
+                    for (int j = 0; j < 10; j++) sum[j] += from[6 * j] * w;
+                }
+#pragma GCC unroll 10
+                for (int j = 0; j < 10; j++) *at(&c3[i][j][m]) = sum[j];
             }
-#pragma GCC unroll 10
-            for (int j = 0; j < 10; j++) *at(c3[i][j]) = sum[j];
-        }
         squash(&c3[0][0][0], 1600);
         for (int i = 0; i < 5; i++)
-            for (int j = 0; j < 5; j++) {
-                const v16 four = *at(c3[2 * i][2 * j]) + *at(c3[2 * i][2 * j + 1]) + *at(c3[2 * i + 1][2 * j]) +
-                                 *at(c3[2 * i + 1][2 * j + 1]);
-                *at(p4[5 * i + j]) = four * input_weight;
-                *at(s4[5 * i + j]) = four * input_weight * *at(t + S4C) + *at(t + S4B);
-            }
+            for (int j = 0; j < 5; j++)
+                for (int m = 0; m < 16; m += W) {
+                    const float *up = &c3[2 * i][2 * j][m], *down = &c3[2 * i + 1][2 * j][m];
+                    const vec pooled = (*at(up) + *at(up + 16) + *at(down) + *at(down + 16)) * input_weight;
+                    *at(&p4[5 * i + j][m]) = pooled;
+                    *at(&s4[5 * i + j][m]) = pooled * *at(t + S4C + m) + *at(t + S4B + m);
+                }
         squash(&s4[0][0], 400);
         dense(t + C5W, t + C5B, &s4[0][0], c5, 120, 400);
         dense(t + F6W, t + F6B, c5, f6, 84, 120);
@@ -127,56 +134,60 @@ long lean_run(float *t, const float *rate, const float *prototypes, const float 
         dense_back(t + F6W, t + F6B, rate + F6W, rate + F6B, c5, f6, d6, d_unused, 84, 120);
         memcpy(d5, d_unused, sizeof d5);
         dense_back(t + C5W, t + C5B, rate + C5W, rate + C5B, &s4[0][0], c5, d5, &d4[0][0], 120, 400);
-        v16 by_coefficient = {0}, by_bias = {0};
-        const v16 share = *at(t + S4C) * input_weight;
-        for (int q = 0; q < 25; q++) {
-            const v16 f = *at(s4[q]), d = *at(d4[q]) * (A * S - S / A * f * f);
-            by_coefficient += d * *at(p4[q]);
-            by_bias += d;
-            for (int place = 0; place < 4; place++) {
-                const int i = q / 5 * 2 + place / 2, j = q % 5 * 2 + place % 2;
-                const v16 g = *at(c3[i][j]);
-                *at(d3[i][j]) = d * share * (A * S - S / A * g * g);
+        for (int m = 0; m < 16; m += W) {
+            vec by_coefficient = {0}, by_bias = {0};
+            const vec share = *at(t + S4C + m) * input_weight;
+            for (int q = 0; q < 25; q++) {
+                const vec f = *at(&s4[q][m]), d = *at(&d4[q][m]) * (A * S - S / A * f * f);
+                by_coefficient += d * *at(&p4[q][m]);
+                by_bias += d;
+                for (int place = 0; place < 4; place++) {
+                    const int i = q / 5 * 2 + place / 2, j = q % 5 * 2 + place % 2;
+                    const vec g = *at(&c3[i][j][m]);
+                    *at(&d3[i][j][m]) = d * share * (A * S - S / A * g * g);
+                }
             }
+            *at(t + S4C + m) -= *at(rate + S4C + m) * by_coefficient;
+            *at(t + S4B + m) -= *at(rate + S4B + m) * by_bias;
         }
-        *at(t + S4C) -= *at(rate + S4C) * by_coefficient;
-        *at(t + S4B) -= *at(rate + S4B) * by_bias;
 
         /* C3: first back to S2 through the old kernels, turned so that inputs lie side by side; then the kernels. */
         for (int k = 0; k < 150; k++)
             for (int m = 0; m < 16; m++) turned[k / 30][m][k % 30] = t[C3W + 16 * k + m];
         memset(d2, 0, sizeof d2);
         for (int i = 0; i < 10; i++)
-            for (int r = 0; r < 5; r++) {
-                v16 left[10] = {{0}}, right[10] = {{0}};
-                for (int m = 0; m < 16; m++) {
-                    const v16 wl = *at(turned[r][m]), wr = *at(turned[r][m] + 16);
+            for (int r = 0; r < 5; r++)
+                for (int c = 0; c < 32; c += W) {
+                    vec sum[10] = {{0}};
+                    for (int m = 0; m < 16; m++) {
+                        const vec w = *at(&turned[r][m][c]);
+#pragma GCC unroll 10
+                        for (int j = 0; j < 10; j++) sum[j] += d3[i][j][m] * w;
+                    }
+#pragma GCC unroll 10
+                    for (int j = 0; j < 10; j++) *at(&d2[i + r][6 * j + c]) += sum[j];
+                }
+        for (int m = 0; m < 16; m += W) {
+            vec by_bias = {0};
+            for (int i = 0; i < 10; i++)
+                for (int j = 0; j < 10; j++) by_bias += *at(&d3[i][j][m]);
+            *at(t + C3B + m) -= *at(rate + C3B + m) * by_bias;
+            for (int k = 0; k < 25; k++) {
+                vec g[6] = {{0}};
+                for (int i = 0; i < 10; i++)
 #pragma GCC unroll 10
                     for (int j = 0; j < 10; j++) {
-                        left[j] += d3[i][j][m] * wl;
-                        right[j] += d3[i][j][m] * wr;
+                        const float *from = &s2[i + k / 5][6 * (j + k % 5)];
+                        const vec d = *at(&d3[i][j][m]);
+#pragma GCC unroll 6
+                        for (int c = 0; c < 6; c++) g[c] += from[c] * d;
                     }
-                }
-#pragma GCC unroll 10
-                for (int j = 0; j < 10; j++) {
-                    *at(&d2[i + r][6 * j]) += left[j];
-                    *at(&d2[i + r][6 * j + 16]) += right[j];
+                for (int c = 0; c < 6; c++) {
+                    const int at_kernel = C3W + 16 * (6 * k + c) + m;
+                    *at(t + at_kernel) -= *at(rate + at_kernel) * g[c];
                 }
             }
-        by_bias = (v16){0};
-        for (int k = 0; k < 25; k++) {
-            v16 g[6] = {{0}};
-            for (int i = 0; i < 10; i++)
-#pragma GCC unroll 10
-                for (int j = 0; j < 10; j++) {
-                    const float *from = &s2[i + k / 5][6 * (j + k % 5)];
-                    const v16 d = *at(d3[i][j]);
-                    for (int c = 0; c < 6; c++) g[c] += from[c] * d;
-                    if (k == 0) by_bias += d;
-                }
-            for (int c = 0; c < 6; c++) *at(t + C3W + 16 * (6 * k + c)) -= *at(rate + C3W + 16 * (6 * k + c)) * g[c];
         }
-        *at(t + C3B) -= *at(rate + C3B) * by_bias;
 
         float of_coefficient[6] = {0}, of_bias[6] = {0};
         for (int i = 0; i < 14; i++)
@@ -198,15 +209,12 @@ long lean_run(float *t, const float *rate, const float *prototypes, const float 
             t[S2C + m] -= rate[S2C + m] * of_coefficient[m];
             t[S2B + m] -= rate[S2B + m] * of_bias[m];
             for (int k = 0; k < 25; k++) {
-                v16 left = {0}, right = {0};
-                for (int r = 0; r < 28; r++) {
-                    const float *from = &x[r + k / 5][k % 5];
-                    left += *at(&d1[m][r][0]) * *at(from);
-                    right += *at(&d1[m][r][16]) * *at(from + 16);
-                }
-                left += right;
+                vec g[32 / W] = {{0}};
+                for (int r = 0; r < 28; r++)
+#pragma GCC unroll 8
+                    for (int c = 0; c < 32; c += W) g[c / W] += *at(&d1[m][r][c]) * *at(&x[r + k / 5][k % 5 + c]);
                 float sum = 0;
-                for (int c = 0; c < 16; c++) sum += left[c];
+                for (int c = 0; c < 32; c++) sum += g[c / W][c % W];
                 t[C1W + 25 * m + k] -= rate[C1W + 25 * m + k] * sum;
             }
         }
