@@ -80,7 +80,8 @@ def execute_side_by_side(app: Sphinx, env: BuildEnvironment, docnames: list[str]
         return
     cache = get_cache(app.config.nb_execution_cache_path)
     stale = {}
-    for docname in sorted(env.found_docs):
+    first = app.config.book_longest_first
+    for docname in sorted(env.found_docs, key=lambda name: (first.index(name) if name in first else len(first), name)):
         path = Path(env.doc2path(docname))
         text = path.read_text("utf8")
         reader = create_nb_reader(str(path), env.myst_config, env.mystnb_config, text)
@@ -217,6 +218,7 @@ def themed_svg(svg: str, alt: str, prefix: str) -> str:
 
 
 def setup(app: Sphinx) -> dict:
+    app.add_config_value("book_longest_first", [], "", list)
     app.connect("config-inited", prepare_kernels, priority=100)
     app.connect("config-inited", drop_thebe, priority=100)
     app.connect("env-before-read-docs", execute_side_by_side)
