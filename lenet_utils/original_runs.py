@@ -40,8 +40,8 @@ class OriginalConfig:
     loss, j
         Of :class:`lenet_utils.optimizers.StochasticDiagonalLM`.
     mu : float
-        Of the same.  The paper prints 0.02, for a loss whose scale it leaves open: a loss fifteen times smaller with
-        0.02 learns exactly as the loss of equation (9) with 0.3.  The runs named ``original-search`` choose it.
+        Of the same.  The paper prints 0.02, for a loss whose scale it leaves open: a loss 25 times smaller with
+        0.02 learns exactly as the loss of equation (9) with 0.5.  The runs named ``original-search`` choose it.
     num_passes, num_samples : int
         Passes through the patterns; patterns on which second derivatives are estimated before each.
     num_train : int, optional
@@ -59,7 +59,7 @@ class OriginalConfig:
     reading: str = "average"
     loss: str = "map"
     j: float = 0.1
-    mu: float = 0.3
+    mu: float = 0.5
     num_passes: int = 20
     num_samples: int = NUM_SAMPLES
     num_train: int | None = None

@@ -340,6 +340,16 @@ def test_stored_runs_are_whole(path):
         assert len(record["passes"]) == config.num_passes
 
 
+def test_mu_is_the_candidate_with_the_fewest_mistakes_on_held_out_images():
+    mistakes = {}
+    for mu in original_runs.CANDIDATES:
+        name = f"original-search-mu-{mu:g}"
+        records = [experiment.read(ROOT / "results" / f"{name}-seed{s}.json") for s in runs.EXPERIMENTS[name].seeds]
+        assert all(record["complete"] and record["configuration"]["held_out"] for record in records)
+        mistakes[mu] = sum(record["passes"][-1]["validation_wrong"] for record in records)
+    assert min(mistakes, key=mistakes.get) == OriginalConfig().mu
+
+
 @pytest.mark.parametrize("path", [p for p in STORED if "distorted" not in p.stem], ids=lambda path: path.stem)
 def test_the_first_steps_of_a_stored_run_come_out_again(path, mnist):
     """Bit for bit on a machine like the one that ran it; elsewhere as closely as float32 allows after 50 steps."""
