@@ -40,11 +40,11 @@ serve: book  ## read the site at http://127.0.0.1:8000
 notebooks: $(READY)  ## write notebooks/*.ipynb from book/*.md
 	$(BIN)/python scripts/pair.py
 
-runs: $(READY)  ## the long runs that results/ holds; each goes on where it was stopped
+runs: $(TESTS_READY)  ## the long runs that results/ holds; each goes on where it was stopped
 	$(BIN)/python -m lenet_utils.runs all
 
 bench: $(READY)  ## speed, side by side
-	for benchmark in benchmarks/*_speed.py; do $(BIN)/python $$benchmark; done
+	for benchmark in benchmarks/*_speed.py; do $(BIN)/python $$benchmark || exit 1; done
 
-clean:  ## what a build leaves behind; not data/, not .venv/
-	rm -rf _build .cache .pytest_cache .ruff_cache
+clean:  ## what a build leaves behind; not data/, not .venv/, not interrupted runs
+	rm -rf _build .cache/*.pt .cache/*.lock .pytest_cache .ruff_cache

@@ -6,11 +6,11 @@ Nothing depends on it: without a compiler, or with ``LENET_COMPILE=0``, :mod:`le
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import os
 import platform
 import shutil
 import subprocess
+import sys
 import tempfile
 from functools import lru_cache
 from pathlib import Path
@@ -18,16 +18,25 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from lenet_utils import checkpoints
 from lenet_utils.flat import FlatLeNet5
 from lenet_utils.lean import LeanLeNet5
 from lenet_utils.original import LeNet5Original
 
-FLAGS = ("-O3", "-march=native", "-ffast-math", "-mprefer-vector-width=512")
+FLAGS = ["-O3", "-march=native", "-ffast-math"]
+if platform.machine() in ("x86_64", "AMD64"):
+    FLAGS.append("-mprefer-vector-width=512")
 
 
 class CompiledLeNet5(FlatLeNet5):
-    """Learns as :class:`lenet_utils.lean.LeanLeNet5` does, in float32, in compiled code."""
+    """Learns as :class:`lenet_utils.lean.LeanLeNet5` does, in float32, in compiled code.
+
+    Parameters are those of :class:`lenet_utils.flat.FlatLeNet5`; RuntimeError where nothing can be compiled.
+    """
+
+    def __init__(self, model: LeNet5Original, loss: str = "map", j: float = 0.1) -> None:
+        if compiled() is None:
+            raise RuntimeError("No C compiler can be used here: take fastest(model), or LeanLeNet5(model).")
+        super().__init__(model, loss, j)
 
     def learn(self, images: Tensor, labels: Tensor) -> tuple[int, float]:
         """As in :class:`lenet_utils.lean.LeanLeNet5`."""
@@ -42,6 +51,8 @@ class CompiledLeNet5(FlatLeNet5):
         classes = np.ascontiguousarray(labels.numpy(), dtype=np.int64)
         if pixels.shape != (len(classes), 1, 32, 32):
             raise ValueError(f"Expected one label for each image (N, 1, 32, 32); got {pixels.shape}, {classes.shape}.")
+        if len(classes) and not 0 <= classes.min() <= classes.max() <= 9:
+            raise ValueError(f"Expected labels from 0 to 9; got {classes.min()} to {classes.max()}.")
         losses = ctypes.c_double()
         arrays = (a.ctypes.data_as(ctypes.c_void_p) for a in (self.theta, self.rate, self.prototypes, pixels, classes))
         wrong = compiled()(*arrays, len(classes), self.rubbish, self.input_weight, learn, ctypes.byref(losses))
@@ -65,15 +76,12 @@ def engine() -> str:
 def compiled():
     """The function ``lean_run`` of ``lean.c``, compiled if need be, or None where that is impossible."""
     source = Path(__file__).with_name("lean.c")
-    if os.environ.get("LENET_COMPILE") == "0" or not _compiler() or not source.exists():
+    wanted = os.environ.get("LENET_COMPILE") != "0" and sys.platform != "win32"  # its stack is not aligned for vectors
+    if not wanted or not _compiler() or not source.exists():
         return None
     try:
-        version = subprocess.run([_compiler(), "--version"], capture_output=True, text=True, check=True).stdout
-        of = source.read_text() + version + " ".join(FLAGS) + platform.machine() + _features()
-        library = checkpoints.cache_dir() / "compiled" / f"lean-{hashlib.sha256(of.encode()).hexdigest()[:16]}.so"
-        if not library.exists():
-            _compile(source, library)
-        run = ctypes.CDLL(str(library)).lean_run
+        with tempfile.TemporaryDirectory(prefix="lenet-") as folder:  # never kept: what is loaded is what was compiled
+            run = ctypes.CDLL(str(_compile(source, Path(folder)))).lean_run
     except (OSError, subprocess.CalledProcessError):
         return None
     run.restype = ctypes.c_long
@@ -86,22 +94,9 @@ def _compiler() -> str | None:
     return next((path for name in ("cc", "gcc", "clang") if (path := shutil.which(name))), None)
 
 
-def _features() -> str:
-    """What the processor can do: a library compiled for another must not be used."""
-    try:
-        return next(line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("flags"))
-    except (OSError, StopIteration):
-        return platform.processor()
-
-
-def _compile(source: Path, library: Path) -> None:
+def _compile(source: Path, folder: Path) -> Path:
     """Compile and link in two calls: linking with -ffast-math would change the arithmetic of the whole process."""
-    library.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=library.parent, prefix=".compiling-") as folder:
-        object_file, shared = Path(folder, "lean.o"), Path(folder, "lean.so")
-        for words in (
-            [*FLAGS, "-fPIC", "-c", source, "-o", object_file],
-            ["-shared", object_file, "-o", shared, "-lm"],
-        ):
-            subprocess.run([_compiler(), *words], capture_output=True, check=True)
-        os.replace(shared, library)
+    object_file, shared = folder / "lean.o", folder / "lean.so"
+    for words in ([*FLAGS, "-fPIC", "-c", source, "-o", object_file], ["-shared", object_file, "-o", shared, "-lm"]):
+        subprocess.run([_compiler(), *words], capture_output=True, check=True)
+    return shared

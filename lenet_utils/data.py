@@ -178,7 +178,14 @@ def fingerprint(name: str = "auto", root: str | os.PathLike | None = None) -> st
     if chosen == "digits":
         return chosen
     paths = [path for path, _ in canonical.files("mnist" if chosen == "auto" else chosen, data_dir(root)).values()]
-    return " ".join([chosen, *(canonical.md5_of(p.read_bytes())[:8] if p.exists() else "missing" for p in paths)])
+    return " ".join([chosen, *map(_digest, paths)])
+
+
+def _digest(path: Path) -> str:
+    try:
+        return canonical.md5_of(path.read_bytes())[:8]
+    except OSError:
+        return "missing"
 
 
 def _chosen(name: str) -> str:

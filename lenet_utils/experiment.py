@@ -120,8 +120,8 @@ class Run:
         self.state, self.complete = state, complete
         record = self.record()
         kept = {"record": json.dumps(record), "state": state}  # in one file, so that they belong together
-        checkpoints.save(state_path(self.experiment, self.seed), kept)
         write(record)
+        checkpoints.save(state_path(self.experiment, self.seed), kept)
         return not complete and (self.last is None or len(self.passes) < self.last)
 
     def record(self) -> dict:
@@ -131,12 +131,25 @@ class Run:
 
 
 def open_run(experiment: str, seed: int) -> Run:
-    """The run as it was left, or a new one when there is none (or its state was lost or damaged)."""
+    """The run as it was left; one that is complete in ``results/`` counts as such without its state; else a new one."""
     kept = checkpoints.load(state_path(experiment, seed))
-    if kept is None:
-        return Run(experiment, seed)
-    record = json.loads(kept["record"])
-    return Run(**{name: record[name] for name in FIELDS if name not in ("kind", "schema")}, state=kept["state"])
+    try:
+        run = Run(**_own(json.loads(kept["record"])), state=kept["state"])
+    except (TypeError, KeyError, ValueError):  # there is none, or it is damaged
+        run = Run(experiment, seed)
+    if not run.complete and results_path(experiment, seed).exists():
+        try:
+            record = read(results_path(experiment, seed))
+        except ResultsError:  # to be written anew
+            return run
+        if record["complete"]:
+            return Run(**_own(record))
+    return run
+
+
+def _own(record: dict) -> dict:
+    """What of a record are a run's own fields."""
+    return {name: record[name] for name in FIELDS if name not in ("kind", "schema")}
 
 
 def results_dir() -> Path:

@@ -48,6 +48,8 @@ class FlatLeNet5:
     """
 
     def __init__(self, model: LeNet5Original, loss: str = "map", j: float = 0.1, dtype: type = np.float32) -> None:
+        if loss == "map" and not 0 < j < 700:  # beyond it exp(-j) is 0 in float64, which stands for equation (8)
+            raise ValueError(f"j must lie between 0 and 700; got {j}.")
         self.rubbish = choose("loss", loss, {"mse": 0.0, "map": math.exp(-j)})  # the rubbish class's share in (9)
         self.dtype = np.dtype(dtype)
         self.input_weight = model.s2.input_weight

@@ -62,7 +62,7 @@ long lean_run(float *t, const float *rate, const float *prototypes, const float 
     float s2[14][96] = {{0}}, p2[14][84], d2[14][96];        /* rows of 14 x 6 maps, with a margin */
     float c3[10][10][16], d3[10][10][16], turned[5][16][32] = {{{0}}};
     float s4[25][16], p4[25][16], d4[25][16];
-    float c5[120], d5[120], f6[84], d6[84], d_unused[120];
+    float c5[120], d5[120], f6[84], d6[84];
     long wrong = 0;
     for (long p = 0; p < n; p++, images += 1024) {
         const int label = (int)labels[p];
@@ -131,8 +131,7 @@ long lean_run(float *t, const float *rate, const float *prototypes, const float 
             for (int i = 0; i < 84; i++) d6[i] += 2 * d * (f6[i] - prototypes[84 * c + i]);
         }
 
-        dense_back(t + F6W, t + F6B, rate + F6W, rate + F6B, c5, f6, d6, d_unused, 84, 120);
-        memcpy(d5, d_unused, sizeof d5);
+        dense_back(t + F6W, t + F6B, rate + F6W, rate + F6B, c5, f6, d6, d5, 84, 120);
         dense_back(t + C5W, t + C5B, rate + C5W, rate + C5B, &s4[0][0], c5, d5, &d4[0][0], 120, 400);
         for (int m = 0; m < 16; m += W) {
             vec by_coefficient = {0}, by_bias = {0};

@@ -31,7 +31,7 @@ def seeded(make_model, seed: int) -> nn.Module:
     True
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # and no other device's
         return make_model()
 
 
@@ -59,6 +59,7 @@ class LeNet5(nn.Module):
     """
 
     input_shape = (1, 32, 32)
+    channels_last = True
 
     def __init__(self, activation: str = "tanh", pooling: str = "average", num_classes: int = 10) -> None:
         super().__init__()

@@ -10,7 +10,7 @@ from torch.func import functional_call, vjp
 from torch.nn import functional
 
 from lenet_utils.checks import choose
-from lenet_utils.layers import ScaledTanh, Subsampling, scaled_tanh_slope
+from lenet_utils.layers import ScaledTanh, SparseConv2d, Subsampling, scaled_tanh_slope
 
 NUM_SAMPLES = 500  # on which the second derivatives are estimated before each pass
 MU = 0.02
@@ -149,11 +149,13 @@ def curvatures(
             found[names[stage.coefficient]] = (h * stage.pool(x_in).square()).sum((0, 2, 3))
             h = h * (stage.coefficient[:, None, None] * stage.input_weight).square()
             h = functional.interpolate(h, scale_factor=2)
-        else:
+        elif isinstance(stage, nn.Conv2d | nn.Linear | nn.Flatten | SparseConv2d):
             squares = {name: parameter.square() for name, parameter in stage.named_parameters()}
             _, pull = vjp(lambda p, s, stage=stage: functional_call(stage, p, (s,)), squares, x_in.square())
             of_parameters, h = pull(h)
             found.update({names[stage.get_parameter(name)]: value for name, value in of_parameters.items()})
+        else:
+            raise ValueError(f"Second derivatives through a {type(stage).__name__} are not known here.")
     return found
 
 

@@ -38,6 +38,7 @@ class LeNet5Original(nn.Module):
     """
 
     input_shape = (1, 32, 32)
+    channels_last = True
     scaling = "paper"
     smallest_wins = True
 

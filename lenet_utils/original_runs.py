@@ -175,6 +175,7 @@ def measure(run: Run, config: OriginalConfig) -> None:
     torch.set_num_threads(1)
     dataset = load(config.dataset)
     run.begin(asdict(config), dataset.source)
+    run.sessions[-1]["engine"] = engine()
     machine = Machine(config, run.seed, dataset)
     with threadpool_limits(1), np.errstate(all="ignore"):
         if run.state:

@@ -171,7 +171,7 @@ def plot_trials(
         ax.imshow(shades, aspect="auto")
         for (row, column), error in np.ndenumerate(grid):
             text = "diverged" if np.isnan(error) else f"{error:.1f}"
-            weight = "bold" if error == np.nanmin(grid) else "normal"
+            weight = "bold" if error == np.nan_to_num(grid, nan=np.inf).min() else "normal"
             ax.text(column, row, text, ha="center", va="center", weight=weight)
         ax.set_xticks(range(len(columns)), columns)
         ax.set_yticks(range(len(rows)), rows)

@@ -62,6 +62,8 @@ def session() -> dict:
 def commit() -> str:
     """The checkout's commit, shortened, with ``-dirty`` where the package was edited since; ``"unknown"`` outside."""
     root = Path(__file__).resolve().parent.parent
+    if not (root / "pyproject.toml").exists():  # installed, perhaps inside somebody else's checkout
+        return "unknown"
     try:
         short, edits = (
             subprocess.run(["git", "-C", root, *words], capture_output=True, text=True, check=True).stdout.strip()

@@ -52,6 +52,8 @@ class TutorialLeNet5(nn.Module):
     (2, 10)
     """
 
+    channels_last = True
+
     def __init__(self, activation: str = "relu", input_size: int = 32) -> None:
         super().__init__()
         padding = choose("input size", input_size, {32: 0, 28: 2})
@@ -85,6 +87,7 @@ class BatchNormLeNet(nn.Module):
     """Two strided convolutions with batch normalisation and a global average: 8,922 trainable parameters."""
 
     input_shape = (1, 28, 28)
+    channels_last = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -114,6 +117,7 @@ class FullLeNet1(nn.Module):
     """
 
     input_shape = (1, 28, 28)
+    channels_last = True
 
     def __init__(self) -> None:
         super().__init__()

@@ -36,7 +36,7 @@ def measure(run: Run, recipe: Recipe) -> None:
 
 def begin(run: Run, recipe: Recipe, source: str, **more: object) -> None:
     """Say what is run, and forget what an interrupted run left."""
-    run.passes, run.notes = [], {}
+    run.passes, run.notes, run.sessions, run.seconds = [], {}, [], 0.0
     configuration = {name: value for name, value in asdict(recipe.config).items() if name != "seed"}
     run.begin({"recipe": recipe.name, "dataset": recipe.dataset, **configuration, **more}, source)
 
@@ -58,7 +58,8 @@ def finish(run: Run, recipe: Recipe, history: History) -> None:
     names = ("train_loss", "train_error", f"{recipe.watches}_loss", f"{recipe.watches}_error")
     rows = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
     for epoch, row in enumerate(rows, 1):
-        run.finish_pass({"epoch": epoch, **row}, {}, complete=epoch == len(rows))
+        if not run.finish_pass({"epoch": epoch, **row}, {}, complete=epoch == len(rows)):
+            break
 
 
 def measure_lightning(run: Run) -> None:

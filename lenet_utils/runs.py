@@ -23,7 +23,9 @@ import time
 
 from lenet_utils import bridge, original_runs, recipe_runs
 from lenet_utils.checks import choose
-from lenet_utils.experiment import Experiment, ResultsError, Run, load_results, open_run, results_path, state_path
+from lenet_utils.config import TrainingError
+from lenet_utils.data import DataError
+from lenet_utils.experiment import Experiment, ResultsError, Run, load_results, open_run, results_path, write
 
 __all__ = ["EXPERIMENTS", "Experiment", "ResultsError", "Run", "load_results", "main", "run"]
 
@@ -42,15 +44,14 @@ def run(experiment: Experiment, seed: int, again: bool = False, until: int | Non
     experiment : Experiment
     seed : int
     again : bool
-        Forget what was measured before.
+        Begin anew; what was measured before stays until the first pass is over.
     until : int, optional
         Stop after this pass; the rest can follow later.
     """
-    if again:
-        for path in (state_path(experiment.name, seed), results_path(experiment.name, seed)):
-            path.unlink(missing_ok=True)
-    current = open_run(experiment.name, seed)
+    current = Run(experiment.name, seed) if again else open_run(experiment.name, seed)
     if current.complete or (until is not None and len(current.passes) >= until):
+        if not results_path(experiment.name, seed).exists():
+            write(current.record())
         return current
     current.last = until
     experiment.measure(current)
@@ -80,7 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
                 done = run(experiment, seed, options.again, options.until)
                 print(f"{experiment.name}, seed {seed}: {len(done.passes)} passes", end="")
                 print(f", {time.perf_counter() - start:.0f} s in this session.", flush=True)
-    except (ResultsError, ValueError) as error:
+    except (ResultsError, DataError, TrainingError, ImportError, OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

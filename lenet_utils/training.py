@@ -6,7 +6,8 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -32,7 +33,9 @@ def pick_device() -> torch.device:
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     present = [name for name, there in available.items() if there]
     wanted = os.environ.get("LENET_DEVICE") or present[0]
-    if wanted.split(":")[0] not in present:
+    kind, _, index = wanted.partition(":")
+    count = torch.cuda.device_count() if kind == "cuda" else 1
+    if kind not in present or (":" in wanted and not (index.isdigit() and int(index) < count)):
         raise ValueError(f"LENET_DEVICE={wanted!r} is not available here: choose one of {', '.join(present)}.")
     return torch.device(wanted)
 
@@ -75,6 +78,8 @@ def train(
     ----------
     model : torch.nn.Module
         Maps float images (N, 1, H, W) to outputs (N, num_classes); it is moved to :func:`pick_device`'s choice.
+        One whose attribute ``channels_last`` is true must not care in which order its maps lie in memory
+        (``flatten`` does not, ``view`` does): on a CPU it learns in the order that is faster.
     dataset : ImageDataset
     config : TrainConfig, optional
         By default :func:`default_config`'s.
@@ -96,8 +101,7 @@ def train(
     """
     config = config or default_config(dataset)
     device = pick_device()
-    layout = torch.channels_last if device.type == "cpu" else torch.contiguous_format
-    model.to(device, memory_format=layout)  # on a CPU, convolution and pooling are faster with channels innermost
+    model.to(device)
     images = prepare(dataset.train_images, config.input_size, config.scaling).to(device)
     labels = dataset.train_labels.to(device)
     held_out = prepare(dataset.validation_images, config.input_size, config.scaling).to(device)
@@ -112,7 +116,7 @@ def train(
         total=config.num_epochs * steps_per_epoch, unit="step", leave=False, disable=not (progress and is_watched())
     )
 
-    with bar:
+    with bar, _fast_order(model, device):
         for epoch in range(1, config.num_epochs + 1):
             model.train()
             start = time.perf_counter()
@@ -133,7 +137,7 @@ def train(
                     _check_finite(losses, history)
                 bar.update()
             sizes = torch.tensor([len(batch) for batch in order.split(config.batch_size)], dtype=torch.float64)
-            values = torch.stack(losses).double().cpu()
+            values = torch.stack(losses).cpu().double()  # Apple's GPUs have no float64
             history.seconds += time.perf_counter() - start
             history.step_losses += values.tolist()
             history.train_loss.append(float((values * sizes).sum() / sizes.sum()))
@@ -152,7 +156,6 @@ def train(
                 )
             if on_epoch:
                 on_epoch(history)
-    model.to(memory_format=torch.contiguous_format).eval()
     return history
 
 
@@ -202,8 +205,12 @@ def trained(
     with checkpoints.exclusively(path):
         kept = checkpoints.load(path)
         if isinstance(kept, dict) and kept.keys() == {"model", "history"}:
-            model.load_state_dict(kept["model"])
-            return model.to(device).eval(), History(config=config, **kept["history"])
+            try:
+                found = History(config=config, **kept["history"])
+                model.load_state_dict(kept["model"])
+                return model.to(device).eval(), found
+            except (RuntimeError, TypeError, AttributeError):  # not what was kept
+                model = seeded(make_model, config.seed)
         history = train(model, dataset, config, progress)
         record = {key: value for key, value in vars(history).items() if key != "config"}
         try:
@@ -211,6 +218,17 @@ def trained(
         except OSError as error:
             print(f"The trained network was not kept: {path.parent} cannot be written ({error.strerror}).")
         return model, history
+
+
+@contextmanager
+def _fast_order(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """Let a model that allows it learn with channels innermost on a CPU; afterwards it is as it was, and judges."""
+    if device.type == "cpu" and getattr(model, "channels_last", False):
+        model.to(memory_format=torch.channels_last)
+    try:
+        yield
+    finally:
+        model.to(memory_format=torch.contiguous_format).eval()
 
 
 def winners(model: nn.Module, outputs: Tensor) -> Tensor:

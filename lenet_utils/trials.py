@@ -43,6 +43,7 @@ class TrialNet(nn.Module):
     """
 
     input_shape = (1, 28, 28)
+    channels_last = True
 
     def __init__(self, activation: str = "tanh", pooling: str = "average", added_convolutions: int = 0) -> None:
         super().__init__()
@@ -226,7 +227,9 @@ def _shorten(dataset: ImageDataset, num: int) -> ImageDataset:
 
 
 def _as_list(value: object) -> list:
-    values = list(value) if isinstance(value, Sequence | np.ndarray) and not isinstance(value, str) else [value]
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    values = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
     if not values:
         raise ValueError("A setting needs at least one value; got none.")
     return values

@@ -40,7 +40,7 @@ class DrawPad:
         If the network has a layer of another kind, or is no plain chain.
     """
 
-    def __init__(self, model: nn.Module, class_names: Sequence[str], scaling: str = "standard") -> None:
+    def __init__(self, model: nn.Module, class_names: Sequence[str] = "0123456789", scaling: str = "standard") -> None:
         self.layers, self.weights = chain(model)
         size = model.input_shape[1]
         paper, ink = (float(prepare(torch.full((1, 28, 28), v), 28, scaling).mean()) for v in (0.0, 1.0))
@@ -60,7 +60,7 @@ class DrawPad:
         )
 
     def _repr_html_(self) -> str:
-        text = json.dumps(self.spec)
+        text = json.dumps(self.spec).replace("</", "<\\/")  # no name may end the script
         name = f"lenet-pad-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
         rows = "".join(
             f'<tr><th scope="row">{html.escape(c)}</th><td><div class="bar"></div></td><td class="share"></td></tr>'
@@ -122,6 +122,15 @@ def _describe(name: str, layer: nn.Module, shape: tuple[int, ...]) -> dict | Non
     if isinstance(layer, nn.Linear):
         return {"kind": "dense", "inputs": layer.in_features, "outputs": layer.out_features}
     if isinstance(layer, nn.Conv2d | nn.AvgPool2d | nn.MaxPool2d):
+        sides = (layer.kernel_size, layer.stride, layer.padding)
+        uneven = any(isinstance(side, str) or (isinstance(side, tuple) and len(set(side)) > 1) for side in sides)
+        special = getattr(layer, "dilation", 1) not in (1, (1, 1)) or getattr(layer, "groups", 1) > 1
+        padded = not isinstance(layer, nn.Conv2d) and (one(layer.padding) != 0 or layer.ceil_mode)
+        if uneven or special or padded:
+            raise ValueError(
+                f"A DrawPad cannot run layer {name!r}: it knows square kernels without dilation or groups, and pooling "
+                f"without padding."
+            )
         kinds = {nn.Conv2d: "convolution", nn.AvgPool2d: "average", nn.MaxPool2d: "max"}
         row = {"kind": kinds[type(layer)], "k": one(layer.kernel_size), "s": one(layer.stride)}
         row |= {"p": one(layer.padding), "c": shape[0], "h": shape[1], "w": shape[2]}

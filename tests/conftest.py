@@ -31,7 +31,7 @@ NOT_SOURCES = [*CACHES, ".git", ".venv", "data", "_build", "lightning_logs", "*.
 @pytest.fixture(autouse=True)
 def clean_environment(tmp_path_factory, monkeypatch):
     """No setting of the caller's reaches a test, and no test writes into the checkout."""
-    for name in ("LENET_DATASET", "LENET_DATA_DIR", "LENET_PROGRESS"):
+    for name in [name for name in os.environ if name.startswith("LENET_")]:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LENET_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "lenet-cache"))
     monkeypatch.setenv("LENET_DEVICE", "cpu")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -248,11 +251,16 @@ def test_the_lean_step_is_the_plain_step(loss, reading, dtype, tolerance, digits
         torch.testing.assert_close(of_lean[1], parameter, rtol=0, atol=10 * tolerance, msg=name)
 
 
+def needs_a_compiler():
+    if not any(map(shutil.which, ("cc", "gcc", "clang"))) or sys.platform == "win32":
+        pytest.skip("this machine has no C compiler that is used")
+    assert compiled() is not None
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("reading", ["average", "sum"])
 def test_compiled_steps_are_the_lean_ones(loss, reading, digits):
-    if compiled() is None:
-        pytest.skip("this machine has no C compiler")
+    needs_a_compiler()
     model = LeNet5Original(reading=reading, generator=torch.Generator().manual_seed(0))
     images, labels = prepare(digits.train_images[:60], scaling="paper"), digits.train_labels[:60]
     of_numpy, of_c = LeanLeNet5(model, loss), CompiledLeNet5(model, loss)
@@ -288,11 +296,38 @@ def test_without_a_compiler_numpy_does_it(monkeypatch):
 
 
 def test_the_compiled_steps_refuse_what_does_not_fit():
-    if compiled() is None:
-        pytest.skip("this machine has no C compiler")
+    needs_a_compiler()
     with pytest.raises(ValueError, match="one label") as caught:
         CompiledLeNet5(LeNet5Original()).learn(torch.zeros(2, 1, 28, 28), torch.zeros(2))
     sentence(caught.value, "(N, 1, 32, 32)", "(2, 1, 28, 28)")
+    for label in (-1, 10):
+        with pytest.raises(ValueError, match="labels") as caught:
+            CompiledLeNet5(LeNet5Original()).learn(torch.zeros(1, 1, 32, 32), torch.tensor([label]))
+        sentence(caught.value, "0 to 9", str(label))
+
+
+def test_without_a_compiler_the_compiled_class_says_so(monkeypatch):
+    compiled.cache_clear()
+    monkeypatch.setenv("LENET_COMPILE", "0")
+    with pytest.raises(RuntimeError, match="compiler") as caught:
+        CompiledLeNet5(LeNet5Original())
+    sentence(caught.value, "fastest(model)", "LeanLeNet5")
+    compiled.cache_clear()
+
+
+def test_an_infinite_rubbish_penalty_is_refused():
+    with pytest.raises(ValueError, match="j must lie") as caught:
+        LeanLeNet5(LeNet5Original(), j=800)
+    sentence(caught.value, "700", "800")
+
+
+def test_unknown_layers_have_no_curvature(digits):
+    model = LeNet5Original()
+    c1, _, *others = model.stages()
+    model.stages = lambda: [c1, nn.Tanh(), *others]
+    with pytest.raises(ValueError, match="Second derivatives") as caught:
+        curvatures(model, prepare(digits.train_images[:2], scaling="paper"), digits.train_labels[:2])
+    sentence(caught.value, "Tanh")
 
 
 def test_weights_survive_the_way_into_the_lean_step_and_back():

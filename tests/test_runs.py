@@ -169,6 +169,41 @@ def test_a_complete_run_is_left_alone(monkeypatch):
     assert results_path("tiny", 0).read_bytes() == before
 
 
+def test_a_complete_run_whose_state_is_lost_is_left_alone(monkeypatch):
+    runs.run(tiny(), seed=0)
+    before = results_path("tiny", 0).read_bytes()
+    state_path("tiny", 0).unlink()
+    monkeypatch.setattr(Machine, "patterns", None)
+    assert runs.run(tiny(), seed=0).complete
+    assert results_path("tiny", 0).read_bytes() == before
+
+
+def test_a_complete_run_whose_results_are_lost_writes_them_again():
+    runs.run(tiny(), seed=0)
+    before = results_path("tiny", 0).read_bytes()
+    results_path("tiny", 0).unlink()
+    runs.run(tiny(), seed=0)
+    assert results_path("tiny", 0).read_bytes() == before
+
+
+def test_again_keeps_what_there_was_until_something_new_is_measured(monkeypatch):
+    runs.run(tiny(), seed=0)
+    before = results_path("tiny", 0).read_bytes()
+    monkeypatch.setattr(Machine, "patterns", None)
+    with pytest.raises(TypeError):
+        runs.run(tiny(), seed=0, again=True)
+    assert results_path("tiny", 0).read_bytes() == before
+
+
+def test_missing_data_end_the_command_line_in_one_sentence(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("LENET_DATA_DIR", str(tmp_path / "nothing"))
+    monkeypatch.setitem(runs.EXPERIMENTS, "tiny", tiny(dataset="mnist", num_train=None))
+    assert runs.main(["tiny", "--seeds", "0"]) == 1
+    problem = capsys.readouterr().err.strip()
+    assert "MNIST" in problem
+    assert "Traceback" not in problem
+
+
 def test_again_forgets():
     runs.run(tiny(), seed=0, until=2)
     assert len(runs.run(tiny(), seed=0, again=True, until=1).passes) == 1
@@ -365,6 +400,8 @@ def test_the_first_steps_of_a_stored_run_come_out_again(path, mnist):
     now = experiment.session()
     if (now["machine"], now["versions"]) == (session["machine"], session["versions"]):
         assert found == stored or record["notes"]["engine"] != engine()
+    elif record["passes"][-1]["train_error"] > 50:
+        pytest.skip("this run learned nothing: on another machine, rounding decides where it goes")
     assert found["sum"] == pytest.approx(stored["sum"], abs=1e-2)
     assert found["sum_of_squares"] == pytest.approx(stored["sum_of_squares"], rel=1e-4)
 

@@ -201,6 +201,31 @@ def test_no_progress_prints_nothing(few, capsys):
 # --- configuration ---------------------------------------------------------------------------------------------------
 
 
+class Viewing(nn.Module):
+    """A network that cares about the order of its maps in memory."""
+
+    def __init__(self):
+        super().__init__()
+        self.c1 = nn.Conv2d(1, 2, kernel_size=5)
+        self.output = nn.Linear(2 * 14 * 14, 10)
+
+    def forward(self, images):
+        return self.output(functional.avg_pool2d(self.c1(images), 2).view(-1, 2 * 14 * 14))
+
+
+def test_a_network_that_views_its_maps_learns(few):
+    _, history = run(few, BRIEF, Viewing)
+    assert len(history.train_loss) == BRIEF.num_epochs
+
+
+def test_a_run_that_fails_leaves_the_network_in_order(few):
+    model = seeded(relu, 0)
+    with pytest.raises(TrainingError):
+        train(model, few, replace(BRIEF, optimizer="sgd", learning_rate=1e9, schedule="constant"), progress=False)
+    assert not model.training
+    assert all(parameter.is_contiguous() for parameter in model.parameters())
+
+
 def test_default_is_two_epochs_on_a_large_set_and_more_on_a_small_one(digits):
     large = replace(
         digits,
@@ -359,15 +384,23 @@ def test_second_call_loads_what_the_first_trained(few, tmp_path, trainings):
 
 @pytest.mark.parametrize(
     "content",
-    [lambda whole: whole[: len(whole) // 2], lambda whole: b"", lambda whole: b"not a checkpoint", lambda whole: None],
-    ids=["half", "empty", "text", "something-else"],
+    [
+        lambda whole: whole[: len(whole) // 2],
+        lambda whole: b"",
+        lambda whole: b".",
+        lambda whole: b"X\x01",
+        lambda whole: b"not a checkpoint",
+        lambda whole: {"something": 1},
+        lambda whole: {"model": {}, "history": {}},
+    ],
+    ids=["half", "empty", "dot", "short", "text", "something-else", "no-weights"],
 )
 def test_damaged_checkpoint_is_trained_again(few, tmp_path, trainings, content):
     first, _ = trained(relu, few, BRIEF, progress=False, cache_dir=tmp_path)
     (path,) = kept(tmp_path)
     damaged = content(path.read_bytes())
-    if damaged is None:
-        torch.save({"something": 1}, path)
+    if isinstance(damaged, dict):
+        torch.save(damaged, path)
     else:
         path.write_bytes(damaged)
     second, _ = trained(relu, few, BRIEF, progress=False, cache_dir=tmp_path)

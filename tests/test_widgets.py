@@ -65,6 +65,7 @@ def answer(page, image: torch.Tensor) -> np.ndarray:
     return np.array(page.evaluate(script, image.flatten().tolist()))
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 @pytest.mark.parametrize("name", NETWORKS)
 def test_javascript_computes_what_torch_computes(name, show, digits):
@@ -77,6 +78,7 @@ def test_javascript_computes_what_torch_computes(name, show, digits):
         np.testing.assert_allclose(answer(page, image / 255), expected.numpy(), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_a_drawing_is_scaled_and_centred_as_mnist_was(show, digits):
     page = show(DrawPad(seeded(FullLeNet1, 0), digits.class_names, "unit"))
@@ -105,6 +107,7 @@ def place(page, x: float, y: float) -> tuple[float, float]:
     return box["x"] + x, box["y"] + y
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_pad_on_a_phone_by_touch_and_by_keyboard(scheme, show, digits):
@@ -125,6 +128,7 @@ def test_pad_on_a_phone_by_touch_and_by_keyboard(scheme, show, digits):
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_pad_is_accessible(show, digits):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")

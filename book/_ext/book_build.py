@@ -43,13 +43,21 @@ def fingerprint(root: Path = ROOT) -> str:
     from lenet_utils import data
 
     digest = hashlib.sha256()
-    files = [*root.glob("lenet_utils/*.py"), *root.glob("results/**/*.json"), root / "requirements.txt"]
-    for path in sorted(path for path in files if path.exists()):
+    files = [
+        *root.glob("lenet_utils/*.py"),
+        *root.glob("lenet_utils/*.c"),
+        *root.glob("results/**/*.json"),
+        root / "requirements.txt",
+    ]
+    for path in sorted(files):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
     libraries = ("torch", "torchvision", "numpy", "scikit-learn", "scipy", "matplotlib", "torchinfo", "ipykernel")
     facts = [f"{name} {metadata.version(name)}" for name in libraries]
     facts += [platform.python_version(), platform.machine(), data.fingerprint("auto")]
-    facts += [f"{key}={os.environ.get(key, '')}" for key in ("LENET_DATASET", "LENET_DEVICE", "OMP_NUM_THREADS")]
+    facts += [
+        f"{key}={os.environ.get(key, '')}"
+        for key in ("LENET_DATASET", "LENET_DEVICE", "LENET_COMPILE", "OMP_NUM_THREADS")
+    ]
     digest.update("\n".join(facts).encode())
     return digest.hexdigest()[:16]
 
