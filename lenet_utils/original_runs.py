@@ -259,7 +259,6 @@ EXPERIMENTS = {
         _search("printed", "initial weights in ±2.4/F, as printed", initialisation="printed"),
         _search("mse", "the loss of equation (8) instead of (9)", loss="mse"),
         _search("sum", "S layers that add instead of averaging", reading="sum"),
-        _search("j-1", "j = 1 in the loss of equation (9)", j=1.0),
         _search("j-10", "j = 10 in the loss of equation (9)", j=10.0),
     )
 }
