@@ -62,7 +62,7 @@ def main() -> None:
             measured.setdefault(f"{dataset}, cold", []).append(cold)
             measured.setdefault(f"{dataset}, nothing changed", []).append(warm)
             print(f"{dataset}: cold {cold:.1f} s, nothing changed {warm:.1f} s", flush=True)
-    report("build_speed", measured, "s")
+        report("build_speed", measured, "s")  # after each round, so that nothing is lost
 
 
 if __name__ == "__main__":
