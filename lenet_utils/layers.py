@@ -89,7 +89,8 @@ class Subsampling(nn.Module):
                 f"Expected {len(self.bias)} maps of even height and width, (N, {len(self.bias)}, H, W); "
                 f"got shape {tuple(maps.shape)}."
             )
-        return functional.avg_pool2d(maps, 2) * (4 * self.input_weight)
+        average = functional.avg_pool2d(maps, 2)
+        return average if self.reading == "average" else 4 * average
 
     def forward(self, maps: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C, H/2, W/2)."""

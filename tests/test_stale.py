@@ -19,7 +19,7 @@ if not (ROOT / "book" / "_ext").exists():
 def book_build(monkeypatch):
     """The book's Sphinx extension, imported from its file."""
     pytest.importorskip("myst_nb", reason="Jupyter Book is not installed: pip install -r requirements.txt")
-    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "path", [str(ROOT / "book" / "_ext"), *sys.path])
     spec = importlib.util.spec_from_file_location("book_build", ROOT / "book" / "_ext" / "book_build.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -12,6 +12,7 @@ import re
 import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import nullcontext
 from importlib import metadata, util
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.errors import ExtensionError
 from sphinx.util import logging
+from warm_kernels import WarmKernels
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # autodoc and the fingerprint read this checkout, wherever another may be installed
@@ -101,7 +103,7 @@ def execute_side_by_side(app: Sphinx, env: BuildEnvironment, docnames: list[str]
         except KeyError:
             stale[path] = notebook
     failures = []
-    with ThreadPoolExecutor(_num_cores()) as pool:
+    with WarmKernels() if len(stale) > 1 else nullcontext(), ThreadPoolExecutor(_num_cores()) as pool:
         jobs = {pool.submit(_execute, notebook, path, app.config): path for path, notebook in stale.items()}
         for job in as_completed(jobs):
             path, result = jobs[job], job.result()
@@ -123,6 +125,7 @@ def _execute(notebook, path: Path, config):
         timeout=config.nb_execution_timeout,
         allow_errors=False,
         startup_timeout=300,
+        shutdown_kernel="immediate",  # a polite one takes two seconds, and there is nothing left to finish
         extra_arguments=["--IPKernelApp.log_level=40"],  # else each kernel warns that its local port is not encrypted
     )
 
