@@ -70,6 +70,7 @@ def prepare_kernels(app: Sphinx, config) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ["LENET_PROGRESS"] = "0"
     caches = Path(app.outdir).parent / ".jupyter_cache"
+    app.warm_kernels = None if caches.exists() else WarmKernels()  # they import while the fingerprint is taken
     current = caches / fingerprint()
     for old in caches.glob("*") if caches.exists() else ():
         if old != current:
@@ -103,7 +104,8 @@ def execute_side_by_side(app: Sphinx, env: BuildEnvironment, docnames: list[str]
         except KeyError:
             stale[path] = notebook
     failures = []
-    with WarmKernels() if len(stale) > 1 else nullcontext(), ThreadPoolExecutor(_num_cores()) as pool:
+    kernels = app.warm_kernels or (WarmKernels() if len(stale) > 1 else nullcontext())
+    with kernels, ThreadPoolExecutor(_num_cores()) as pool:
         jobs = {pool.submit(_execute, notebook, path, app.config): path for path, notebook in stale.items()}
         for job in as_completed(jobs):
             path, result = jobs[job], job.result()
@@ -229,6 +231,7 @@ def themed_svg(svg: str, alt: str, prefix: str) -> str:
 
 
 def setup(app: Sphinx) -> dict:
+    sys.modules.setdefault("lightning", None)  # the API page is the same with it and without, and sooner without
     app.add_config_value("book_longest_first", [], "", list)
     app.connect("config-inited", prepare_kernels, priority=100)
     app.connect("config-inited", drop_thebe, priority=100)

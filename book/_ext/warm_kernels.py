@@ -32,23 +32,31 @@ PRELOADED = (
 
 
 class WarmKernels:
-    """While this context lasts, kernels of this process are forks of one that has imported :data:`PRELOADED`."""
+    """While this context lasts, kernels of this process are forks of one that has imported :data:`PRELOADED`.
 
-    def __enter__(self) -> WarmKernels:
+    That one starts at once, so that it can import while the caller still has other things to do.
+    """
+
+    def __init__(self) -> None:
+        self.turn = threading.Lock()
+        self.parent = None
         if sys.platform == "linux":
             self.parent = subprocess.Popen(
                 [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf8"
             )
-            self.turn = threading.Lock()
+
+    def __enter__(self) -> WarmKernels:
+        factory = KernelProvisionerFactory.instance()
+        self.usual = factory.default_provisioner_name
+        if self.parent:
             Forked.warm = self
-            factory = KernelProvisionerFactory.instance()
             factory.provisioners["forked"] = EntryPoint("forked", "warm_kernels:Forked", factory.GROUP_NAME)
-            self.usual, factory.default_provisioner_name = factory.default_provisioner_name, "forked"
+            factory.default_provisioner_name = "forked"
         return self
 
     def __exit__(self, *exception) -> None:
-        if sys.platform == "linux":
-            KernelProvisionerFactory.instance().default_provisioner_name = self.usual
+        KernelProvisionerFactory.instance().default_provisioner_name = self.usual
+        if self.parent:
             self.parent.communicate()  # which closes its input, and so ends it
 
     def fork(self, arguments: list[str], cwd: str, env: dict[str, str]) -> int | None:
