@@ -14,9 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from common import ROOT, report, seconds  # which also puts the checkout on the path
-
 import torch
+from common import ROOT, report, seconds  # which also puts the checkout on the path
 
 from lenet_utils import canonical, data
 from lenet_utils.config import TrainConfig
