@@ -13,14 +13,16 @@ TESTS_READY := $(BIN)/.lenet-book-tests-ready
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "The book needs Python 3.11 or later; this is " + sys.version.split()[0] + ".")'
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv .venv || { rm -rf .venv; echo "No virtual environment: on Debian and Ubuntu, install python3-venv."; exit 1; }
 
 $(READY): requirements.txt pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --requirement requirements.txt
+	@echo "Installing the book's libraries into $(BIN): minutes, the first time."
+	$(BIN)/python -m pip install --requirement requirements.txt
 	@touch $@
 
 $(TESTS_READY): requirements.txt pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --requirement requirements.txt --editable '.[test,lightning]'
+	@echo "Installing what the tests need into $(BIN)."
+	$(BIN)/python -m pip install --requirement requirements.txt --editable '.[test,lightning]'
 	@touch $@ $(READY)
 
 book: $(READY)  ## execute every chapter, write the site

@@ -21,14 +21,17 @@ def check_images(images: Tensor, channels: int, size: int) -> None:
         Unless its dtype is a floating-point one.
     """
     expected = f"(N, {channels}, {size}, {size})"
-    if images.ndim != 4 or tuple(images.shape[1:]) != (channels, size, size) or len(images) == 0:
+    if images.ndim > 0 and len(images) == 0:
+        raise ValueError(
+            f"Expected images of shape {expected} with N of at least 1; got an empty batch of shape "
+            f"{tuple(images.shape)}: pass at least one image."
+        )
+    if images.ndim != 4 or tuple(images.shape[1:]) != (channels, size, size):
         hint = ""
-        if images.ndim == 4 and images.shape[-1] < size:
-            hint = f" Pad smaller images first: lenet_utils.data.pad(images, {size})."
-        elif images.ndim == 3:
+        if images.ndim == 4 and images.shape[1] == channels and images.shape[2] == images.shape[3] < size:
+            hint = f" Pad smaller images before they are scaled: lenet_utils.data.prepare(pixels, {size}) does both."
+        elif images.ndim == 3 and channels == 1:
             hint = " Add the channel: images.unsqueeze(1)."
-        elif images.numel() == 0:
-            hint = " The batch is empty."
         raise ValueError(f"Expected images of shape {expected}; got {tuple(images.shape)}.{hint}")
     if not images.is_floating_point():
         raise TypeError(

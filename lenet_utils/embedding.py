@@ -36,7 +36,7 @@ def activations(model: nn.Module, images: Tensor, layer: str, batch_size: int = 
         If the network has no such layer, or there is no image.
     """
     if len(images) == 0:
-        raise ValueError("Expected at least one image; got an empty batch.")
+        raise ValueError(f"Expected at least one image; got an empty batch of shape {tuple(images.shape)}: pass one.")
     device = next(model.parameters()).device
     rows = []
     model.eval()

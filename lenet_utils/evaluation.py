@@ -26,7 +26,7 @@ def outputs(model: nn.Module, images: Tensor, batch_size: int = 1_000) -> Tensor
     torch.Tensor, shape (N, num_classes), on the CPU
     """
     if len(images) == 0:
-        raise ValueError("Expected at least one image; got an empty batch.")
+        raise ValueError(f"Expected at least one image; got an empty batch of shape {tuple(images.shape)}: pass one.")
     model.eval()
     device = next(model.parameters()).device
     return torch.cat([model(batch.to(device)).cpu() for batch in images.split(batch_size)])

@@ -160,6 +160,12 @@ def results_dir() -> Path:
     return (checkout if (checkout / "pyproject.toml").exists() else Path.cwd()) / "results"
 
 
+def stored_dir() -> Path:
+    """Where stored results are read: :func:`results_dir`, or those that came with an installed package."""
+    packaged = Path(__file__).resolve().parent / "results"
+    return packaged if packaged.is_dir() and not results_dir().is_dir() else results_dir()
+
+
 def results_path(experiment: str, seed: int) -> Path:
     """The results file of one run."""
     return results_dir() / f"{experiment}-seed{seed}.json"
@@ -229,7 +235,7 @@ def load_results(experiment: str, complete: bool = True) -> list[dict]:
         If there is none, or a file is damaged or foreign.
     """
     pattern = re.compile(re.escape(experiment) + r"-seed\d+\.json")
-    paths = [path for path in results_dir().glob("*.json") if pattern.fullmatch(path.name)]
+    paths = [path for path in stored_dir().glob("*.json") if pattern.fullmatch(path.name)]
     records = [read(path) for path in paths]
     records = sorted((r for r in records if r["complete"] or not complete), key=lambda record: record["seed"])
     if not records:

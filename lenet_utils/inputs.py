@@ -120,8 +120,13 @@ def _as_channel(images: Tensor) -> Tensor:
 
 
 def _check_range(images: Tensor) -> None:
-    if images.numel() == 0 or images.ndim < 2:
-        raise ValueError(f"Expected at least one image; got a tensor of shape {tuple(images.shape)}.")
+    if images.ndim < 2:
+        raise ValueError(
+            f"Expected images of shape (N, H, W), or one of shape (H, W); got shape {tuple(images.shape)}: reshape "
+            f"pixels into images first."
+        )
+    if images.numel() == 0:
+        raise ValueError(f"Expected at least one image; got an empty batch of shape {tuple(images.shape)}: pass one.")
     if images.dtype == torch.uint8:
         return
     low, high = float(images.min()), float(images.max())

@@ -98,6 +98,8 @@ def train(
     ------
     TrainingError
         At the first step whose loss is not finite.
+    ValueError
+        If the network has fewer outputs than the data set has classes.
     """
     config = config or default_config(dataset)
     device = pick_device()
@@ -124,6 +126,8 @@ def train(
             losses, wrong = [], torch.zeros((), dtype=torch.long, device=device)
             for batch in order.split(config.batch_size):
                 outputs = model(images[batch])
+                if not history.learning_rates:
+                    _check_classes(outputs, dataset)
                 batch_loss = loss(outputs, labels[batch])
                 optimizer.zero_grad()
                 batch_loss.backward()
@@ -244,6 +248,15 @@ def _make_schedule(optimizer, config: TrainConfig, num_steps: int):
             optimizer, factor=config.plateau_factor, patience=config.plateau_patience
         )
     return None
+
+
+def _check_classes(outputs: Tensor, dataset: ImageDataset) -> None:
+    wanted = len(dataset.class_names)
+    if outputs.ndim != 2 or outputs.shape[1] < wanted:
+        raise ValueError(
+            f"Expected an output for each of the {wanted} classes of {dataset.title}, (N, {wanted}); the network gives "
+            f"shape {tuple(outputs.shape)}: build it with num_classes={wanted}."
+        )
 
 
 def _check_finite(losses: list[Tensor], history: History) -> None:

@@ -37,12 +37,22 @@ class DrawPad:
     Raises
     ------
     ValueError
-        If the network has a layer of another kind, or is no plain chain.
+        If the network has a layer of another kind, is no plain chain, reads other images, or has other classes.
     """
 
     def __init__(self, model: nn.Module, class_names: Sequence[str] = "0123456789", scaling: str = "standard") -> None:
+        maps, size, width = model.input_shape
+        if maps != 1 or size != width or size < 28 or size % 2:
+            raise ValueError(
+                f"A DrawPad draws grey images of 28×28 pixels, with an even margin around them; {type(model).__name__} "
+                f"reads shape {tuple(model.input_shape)}."
+            )
         self.layers, self.weights = chain(model)
-        size = model.input_shape[1]
+        num_outputs = [row.get("outputs") or row["maps"] for row in self.layers if "from" in row][-1]
+        if num_outputs != len(class_names):
+            raise ValueError(
+                f"Expected a name for each of the network's {num_outputs} outputs; got {len(class_names)} names."
+            )
         paper, ink = (float(prepare(torch.full((1, 28, 28), v), 28, scaling).mean()) for v in (0.0, 1.0))
         self.spec = {
             "layers": self.layers,
@@ -86,14 +96,22 @@ def chain(model: nn.Module) -> tuple[list[dict], Tensor]:
         Kind, sizes, and where the weights begin.
     weights : torch.Tensor, shape (N,), float32, on the CPU
     """
-    layers: list[dict] = []
-    weights: list[Tensor] = []
     device = next(model.parameters()).device
     probe = torch.rand(2, *model.input_shape, generator=torch.Generator().manual_seed(0)).to(device)
     was_training = model.training
-    with record_layers(model.eval()) as passed, torch.no_grad():
-        answers = model(probe)
-    x, shape = probe, tuple(model.input_shape)
+    try:
+        with record_layers(model.eval()) as passed, torch.no_grad():
+            answers = model(probe)
+        return _join(passed, probe, answers, type(model).__name__)
+    finally:
+        model.train(was_training)
+
+
+def _join(passed: list, probe: Tensor, answers: Tensor, owner: str) -> tuple[list[dict], Tensor]:
+    """What :func:`chain` returns, from the layers passed on the way from ``probe`` to ``answers``."""
+    layers: list[dict] = []
+    weights: list[Tensor] = []
+    x, shape = probe, tuple(probe.shape[1:])
     for name, layer, output in passed:
         row = _describe(name, layer, shape)
         if row:
@@ -105,9 +123,8 @@ def chain(model: nn.Module) -> tuple[list[dict], Tensor]:
         with torch.no_grad():
             x = layer(x.flatten(1) if isinstance(layer, nn.Linear) else x)
         shape = tuple(output.shape[1:])
-    model.train(was_training)
     if not torch.allclose(x.flatten(1), answers, atol=1e-5):
-        raise ValueError(f"{type(model).__name__} is no plain chain of layers: its output is computed in another way.")
+        raise ValueError(f"{owner} is no plain chain of layers: its output is computed in another way.")
     return layers, torch.cat(weights)
 
 
@@ -125,11 +142,12 @@ def _describe(name: str, layer: nn.Module, shape: tuple[int, ...]) -> dict | Non
         sides = (layer.kernel_size, layer.stride, layer.padding)
         uneven = any(isinstance(side, str) or (isinstance(side, tuple) and len(set(side)) > 1) for side in sides)
         special = getattr(layer, "dilation", 1) not in (1, (1, 1)) or getattr(layer, "groups", 1) > 1
+        special |= getattr(layer, "padding_mode", "zeros") != "zeros"
         padded = not isinstance(layer, nn.Conv2d) and (one(layer.padding) != 0 or layer.ceil_mode)
         if uneven or special or padded:
             raise ValueError(
-                f"A DrawPad cannot run layer {name!r}: it knows square kernels without dilation or groups, and pooling "
-                f"without padding."
+                f"A DrawPad cannot run layer {name!r}: it knows square kernels without dilation or groups, padded with "
+                f"zeros, and pooling without padding."
             )
         kinds = {nn.Conv2d: "convolution", nn.AvgPool2d: "average", nn.MaxPool2d: "max"}
         row = {"kind": kinds[type(layer)], "k": one(layer.kernel_size), "s": one(layer.stride)}

@@ -111,11 +111,11 @@ def copy_sources(target: Path) -> Path:
     return Path(shutil.copytree(ROOT, target, ignore=shutil.ignore_patterns(*NOT_SOURCES)))
 
 
-def jupyter_book(tree: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run README's build command in ``tree``, with warnings as errors."""
+def jupyter_book(tree: Path, environment: dict[str, str], *options: str) -> subprocess.CompletedProcess[str]:
+    """Run README's build command in ``tree``; by default every page is written, and warnings are errors."""
     program = "import sys; from jupyter_book.cli.main import main; sys.argv[0] = 'jupyter-book'; main()"
     return subprocess.run(
-        [sys.executable, "-c", program, "build", ".", "--all", "-W", "--keep-going"],
+        [sys.executable, "-c", program, "build", ".", *(options or ("--all", "-W", "--keep-going"))],
         cwd=tree,
         env=environment | {"PYTHONPATH": str(tree)},
         stdout=subprocess.PIPE,

@@ -108,7 +108,12 @@ class TestBadPixels:
     def test_empty_batch(self, function):
         with pytest.raises(ValueError, match="at least one image") as caught:
             function(torch.zeros(0, 28, 28))
-        sentence(caught.value, "(0, 28, 28)")
+        sentence(caught.value, "(0, 28, 28)", "empty batch", "pass one")
+
+    def test_a_row_of_pixels(self, function):
+        with pytest.raises(ValueError, match="reshape") as caught:
+            function(torch.zeros(784))
+        sentence(caught.value, "(784,)", "(N, H, W)")
 
 
 @pytest.mark.parametrize("function", [standardise, paper_range])

@@ -107,14 +107,15 @@ def test_gradients_against_finite_differences():
 @pytest.mark.parametrize(
     ("images", "expected"),
     [
-        (torch.zeros(2, 1, 28, 28), ["(N, 1, 32, 32)", "(2, 1, 28, 28)", "pad(images, 32)"]),
+        (torch.zeros(2, 1, 28, 28), ["(N, 1, 32, 32)", "(2, 1, 28, 28)", "lenet_utils.data.prepare(pixels, 32)"]),
         (torch.zeros(2, 32, 32), ["(N, 1, 32, 32)", "(2, 32, 32)", "images.unsqueeze(1)"]),
         (torch.zeros(2, 3, 32, 32), ["(N, 1, 32, 32)", "(2, 3, 32, 32)"]),
         (torch.zeros(2, 1, 40, 40), ["(N, 1, 32, 32)", "(2, 1, 40, 40)"]),
-        (torch.zeros(0, 1, 32, 32), ["(N, 1, 32, 32)", "(0, 1, 32, 32)", "empty"]),
+        (torch.zeros(0, 1, 32, 32), ["(N, 1, 32, 32)", "(0, 1, 32, 32)", "empty", "pass at least one"]),
+        (torch.zeros(0, 1, 28, 28), ["(N, 1, 32, 32)", "(0, 1, 28, 28)", "empty", "pass at least one"]),
         (torch.tensor(0.0), ["(N, 1, 32, 32)", "()"]),
     ],
-    ids=["28x28", "no-channel", "three-channels", "too-large", "empty", "scalar"],
+    ids=["28x28", "no-channel", "three-channels", "too-large", "empty", "empty-and-small", "scalar"],
 )
 def test_wrong_shapes_are_refused_in_a_sentence(images, expected):
     with pytest.raises(ValueError, match="Expected images of shape") as caught:
@@ -122,10 +123,20 @@ def test_wrong_shapes_are_refused_in_a_sentence(images, expected):
     assert [part for part in expected if part not in str(caught.value)] == []
 
 
-def test_a_28x28_batch_does_as_the_sentence_says():
-    from lenet_utils.data import pad
+def test_a_28x28_batch_does_as_the_sentence_says(digits):
+    from lenet_utils.data import prepare, standardise
 
-    assert LeNet5()(pad(torch.zeros(2, 1, 28, 28), 32)).shape == (2, 10)
+    pixels = digits.test_images[:2]
+    with pytest.raises(ValueError, match=r"prepare\(pixels, 32\)"):
+        LeNet5()(standardise(pixels))
+    assert LeNet5()(prepare(pixels, 32)).shape == (2, 10)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 28, 28), (2, 1, 28, 40)])
+def test_no_padding_is_advised_where_it_would_not_help(shape):
+    with pytest.raises(ValueError, match="Expected images of shape") as caught:
+        LeNet5()(torch.zeros(shape))
+    assert "prepare" not in str(caught.value)
 
 
 def test_raw_pixels_are_refused():

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
+import signal
+import subprocess
 import sys
 import textwrap
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -91,6 +96,51 @@ def test_fingerprint_sees_versions_and_device(book_build, tree, monkeypatch):
     assert len(set(seen)) == 3
 
 
+def test_fingerprint_sees_fashion_mnist_the_optional_libraries_and_results_elsewhere(book_build, tree, monkeypatch):
+    seen = [book_build.fingerprint(tree)]
+    fashion = tree / "data" / "FashionMNIST" / "raw" / "train-images-idx3-ubyte.gz"
+    fashion.parent.mkdir(parents=True)
+    fashion.write_bytes(b"some")
+    seen.append(book_build.fingerprint(tree))
+    version = book_build.metadata.version
+
+    def without_lightning(name):
+        if name == "lightning":
+            raise book_build.metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(book_build.metadata, "version", lambda name: "9" if name == "lightning" else version(name))
+    seen.append(book_build.fingerprint(tree))
+    monkeypatch.setattr(book_build.metadata, "version", without_lightning)
+    seen.append(book_build.fingerprint(tree))
+    (tree / "elsewhere").mkdir()
+    (tree / "elsewhere" / "run-seed0.json").write_text("{}")
+    monkeypatch.setenv("LENET_RESULTS_DIR", str(tree / "elsewhere"))
+    seen.append(book_build.fingerprint(tree))
+    assert len(set(seen)) == 5
+
+
+def test_all_chapters_read_the_data_that_was_there_at_the_start(book_build, monkeypatch, digits):
+    from lenet_utils import data
+
+    asked = []
+
+    def load(name):
+        asked.append(name)
+        if name == "fashion-mnist":
+            raise data.DataError("out of reach")
+        return replace(digits, name="mnist") if len(asked) == 1 else digits
+
+    monkeypatch.setattr(data, "load", load)
+    monkeypatch.setenv("LENET_DATASET", "")
+    book_build.settle_data()
+    assert asked == ["auto", "fashion-mnist"]  # which may be out of reach
+    assert os.environ["LENET_DATASET"] == "mnist"
+    book_build.settle_data()
+    assert asked == ["auto", "fashion-mnist", "auto"]
+    assert os.environ["LENET_DATASET"] == "digits"
+
+
 def test_fingerprint_is_steady(book_build, tree):
     before = book_build.fingerprint(tree)
     (tree / "lenet_utils" / "__pycache__").mkdir()
@@ -151,3 +201,72 @@ def test_a_failing_cell_fails_the_build_and_is_named(small_book, book_environmen
         assert done.returncode != 0
         assert "no answer" in done.stdout
         assert "page.md" in done.stdout
+
+
+def add_page(tree: Path, name: str, code: str) -> Path:
+    """A second page; its file."""
+    path = tree / "book" / f"{name}.md"
+    head, _, tail = textwrap.dedent(PAGE).partition("from lenet_utils import answer\n")
+    path.write_text(f"{head}{code}\n{tail.partition(chr(10))[2]}")
+    with (tree / "_toc.yml").open("a") as toc:
+        toc.write(("" if "chapters:" in (tree / "_toc.yml").read_text() else "chapters:\n") + f"- file: book/{name}\n")
+    return path
+
+
+@pytest.mark.slow
+def test_a_dead_kernel_is_named_and_the_other_chapter_is_kept(small_book, book_environment):
+    add_page(small_book, "dying", "import os; os._exit(3)")
+    done = jupyter_book(small_book, book_environment)
+    assert done.returncode != 0
+    assert "dying.md failed:" in done.stdout, done.stdout[-4_000:]
+    assert "Kernel died" in done.stdout
+    again = jupyter_book(small_book, book_environment)
+    assert "executing book/dying.md" in again.stdout
+    assert "executing book/page.md" not in again.stdout
+
+
+@pytest.mark.slow
+def test_another_pages_number_is_never_stale(small_book, book_environment):
+    """Also without ``--all``, which writes every page anyway."""
+    other = add_page(small_book, "other", "from myst_nb import glue; glue('number', 1001, display=False)")
+    with (small_book / "book" / "page.md").open("a") as page:
+        page.write("\nThe number is {glue:text}`other.md::number:d`.\n")
+    shown = small_book / "_build" / "html" / "book" / "page.html"
+    first = jupyter_book(small_book, book_environment, "-W")
+    assert first.returncode == 0, first.stdout[-4_000:]
+    assert "1001" in shown.read_text("utf8")
+    other.write_text(other.read_text().replace("1001", "2002"))
+    again = jupyter_book(small_book, book_environment, "-W")
+    assert again.returncode == 0, again.stdout[-4_000:]
+    assert "2002" in shown.read_text("utf8")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is no signal on Windows")
+def test_an_interrupt_ends_the_build_and_its_kernels(small_book, book_environment, tmp_path):
+    for name in ("first", "second", "third"):
+        told = str(tmp_path / name)
+        code = f"import os, pathlib, time\npathlib.Path({told!r}).write_text(str(os.getpid()))\ntime.sleep(200)"
+        add_page(small_book, name, code)
+    program = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "  # a shell's & would ignore it
+        "from jupyter_book.cli.main import main; sys.argv[0] = 'jupyter-book'; main()"
+    )
+    build = subprocess.Popen(
+        [sys.executable, "-c", program, "build", "."],
+        cwd=small_book,
+        env=book_environment | {"PYTHONPATH": str(small_book)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    end = time.monotonic() + 120
+    while not any((tmp_path / name).exists() for name in ("first", "second", "third")) and time.monotonic() < end:
+        time.sleep(0.2)
+    time.sleep(1)
+    build.send_signal(signal.SIGINT)
+    assert build.wait(30) != 0
+    time.sleep(2)
+    for name in ("first", "second", "third"):
+        if (tmp_path / name).exists():
+            with pytest.raises(ProcessLookupError):
+                os.kill(int((tmp_path / name).read_text()), 0)

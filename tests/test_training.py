@@ -319,6 +319,29 @@ def test_divergence_names_step_and_rate(few, num_before):
     sentence(raised.value, "nan", f"at step {num_before + 1},", "learning rate was 0.01", "lower it")
 
 
+def test_a_network_with_too_few_outputs_is_refused(few):
+    with pytest.raises(ValueError, match="10 classes") as raised:
+        run(few, make_model=lambda: LeNet5(num_classes=5))
+    sentence(raised.value, "(N, 10)", "(24, 5)", "num_classes=10")
+
+
+@pytest.mark.parametrize("watched", [True, False])
+def test_a_bar_counts_all_steps_where_somebody_watches(few, monkeypatch, watched):
+    bars = []
+
+    class Counted(training.tqdm):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            bars.append((self, self.disable))  # which closing it changes
+
+    monkeypatch.setattr(training, "tqdm", Counted)
+    monkeypatch.setattr(training, "is_watched", lambda: watched)
+    train(seeded(relu, 0), few, BRIEF, progress=True)
+    ((bar, hidden),) = bars
+    assert hidden is not watched
+    assert (bar.n, bar.total) == ((6, 6) if watched else (0, bar.total))
+
+
 def test_real_divergence_is_noticed(few):
     config = TrainConfig(num_epochs=20, batch_size=16, optimizer="sgd", learning_rate=1e4, schedule="constant")
     with pytest.raises(TrainingError, match="the learning rate was 10000"):
@@ -340,6 +363,24 @@ def test_absent_device_is_refused_with_those_there(monkeypatch):
     with pytest.raises(ValueError) as raised:  # noqa: PT011
         pick_device()
     sentence(raised.value, "LENET_DEVICE='cuda'", "choose one of cpu")
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:2", "cuda:x", "cuda:", "cpu:0:0", "CPU"])
+def test_unknown_device_is_refused_with_those_there(monkeypatch, name):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setenv("LENET_DEVICE", name)
+    with pytest.raises(ValueError) as raised:  # noqa: PT011
+        pick_device()
+    sentence(raised.value, f"LENET_DEVICE={name!r}", "choose one of cuda, cpu")
+
+
+def test_one_of_several_devices(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("LENET_DEVICE", "cuda:1")
+    assert pick_device() == torch.device("cuda:1")
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,34 @@ def gone(pid: int, seconds: float = 10) -> bool:
     return False
 
 
+def test_no_kernel_outlives_its_parent(tmp_path):
+    with importable() as module, module.WarmKernels() as kernels, ThreadPoolExecutor(1) as pool:
+        told = tmp_path / "pid"
+        job = pool.submit(
+            run,
+            f"import os, pathlib, time; pathlib.Path({str(told)!r}).write_text(str(os.getpid()))\ntime.sleep(99)",
+            cwd=tmp_path,
+        )
+        end = time.monotonic() + 60
+        while not (told.exists() and told.read_text()) and time.monotonic() < end:
+            time.sleep(0.1)
+        kernels.parent.kill()
+        assert gone(int(told.read_text()))
+        assert isinstance(job.exception(30), nbclient.exceptions.DeadKernelError)
+
+
+def test_what_an_import_prints_is_no_answer(tmp_path, monkeypatch):
+    (tmp_path / "sitecustomize.py").write_text("print('a notice')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with importable() as module, module.WarmKernels() as kernels:
+        for _ in range(2):
+            assert value(run("import os; os.getppid()", cwd=tmp_path)[0]) in (
+                str(kernels.parent and kernels.parent.pid),
+                str(os.getpid()),
+            )
+            assert value(run("1 + 1", cwd=tmp_path)[0]) == "2"
+
+
 def test_without_a_parent_kernels_start_as_always_and_afterwards_too(tmp_path):
     with importable() as module:
         with module.WarmKernels() as kernels:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 
 import numpy as np
@@ -164,3 +165,40 @@ def test_a_network_that_is_no_chain_is_refused():
 
     with pytest.raises(ValueError, match="Residual is no plain chain"):
         DrawPad(Residual(), "0123456789")
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv2d(1, 2, (3, 5)),
+        nn.Conv2d(1, 2, 3, padding="same"),
+        nn.Conv2d(1, 2, 3, dilation=2),
+        nn.Conv2d(1, 2, 3, padding=1, padding_mode="reflect"),
+        nn.MaxPool2d(2, padding=1),
+        nn.AvgPool2d(3, ceil_mode=True),
+    ],
+    ids=str,
+)
+def test_a_layer_of_unknown_settings_is_refused(layer):
+    model = nn.Sequential(layer, nn.Flatten(), nn.LazyLinear(10))
+    model(torch.zeros(1, 1, 28, 28))
+    model.input_shape = (1, 28, 28)
+    with pytest.raises(ValueError, match="cannot run layer '0'") as caught:
+        DrawPad(model)
+    sentence(caught.value, "square kernels", "padding")
+    assert model.training  # as it was
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 20, 20), (1, 28, 32), (1, 31, 31)])
+def test_a_network_for_other_images_is_refused(shape):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), 10))
+    model.input_shape = shape
+    with pytest.raises(ValueError, match="reads shape") as caught:
+        DrawPad(model)
+    sentence(caught.value, str(shape), "28×28")
+
+
+def test_a_class_without_a_name_is_refused():
+    with pytest.raises(ValueError, match="10 outputs") as caught:
+        DrawPad(seeded(LeNet5, 0), "012")
+    sentence(caught.value, "3 names")

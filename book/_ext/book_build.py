@@ -11,16 +11,19 @@ import platform
 import re
 import shutil
 import sys
+import threading
+import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from importlib import metadata, util
 from pathlib import Path
 
 from docutils import nodes
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
-from jupyter_cache.executors.utils import single_nb_execution
 from myst_nb.core.read import create_nb_reader
+from nbclient import NotebookClient
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.errors import ExtensionError
@@ -29,6 +32,11 @@ from warm_kernels import WarmKernels
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # autodoc and the fingerprint read this checkout, wherever another may be installed
+
+LIBRARIES = (
+    *("torch", "torchvision", "numpy", "scikit-learn", "scipy", "matplotlib", "torchinfo", "ipykernel"),
+    *("lightning", "torchmetrics"),  # which may be absent
+)
 
 logger = logging.getLogger(__name__)
 
@@ -45,23 +53,43 @@ def fingerprint(root: Path = ROOT) -> str:
     from lenet_utils import data
 
     digest = hashlib.sha256()
-    files = [
-        *root.glob("lenet_utils/*.py"),
-        *root.glob("lenet_utils/*.c"),
-        *root.glob("results/**/*.json"),
-        root / "requirements.txt",
+    files = [*root.glob("lenet_utils/*.py"), *root.glob("lenet_utils/*.c"), root / "requirements.txt"]
+    results = Path(os.environ.get("LENET_RESULTS_DIR") or root / "results").expanduser()
+    for path in [*sorted(files), *sorted(results.glob("**/*.json"))]:
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    facts = [f"{name} {_version(name)}" for name in LIBRARIES]
+    facts += [
+        platform.python_version(),
+        platform.machine(),
+        data.fingerprint("auto"),
+        data.fingerprint("fashion-mnist"),
     ]
-    for path in sorted(files):
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
-    libraries = ("torch", "torchvision", "numpy", "scikit-learn", "scipy", "matplotlib", "torchinfo", "ipykernel")
-    facts = [f"{name} {metadata.version(name)}" for name in libraries]
-    facts += [platform.python_version(), platform.machine(), data.fingerprint("auto")]
     facts += [
         f"{key}={os.environ.get(key, '')}"
         for key in ("LENET_DATASET", "LENET_DEVICE", "LENET_COMPILE", "OMP_NUM_THREADS")
     ]
     digest.update("\n".join(facts).encode())
     return digest.hexdigest()[:16]
+
+
+def _version(library: str) -> str:
+    try:
+        return metadata.version(library)
+    except metadata.PackageNotFoundError:
+        return "absent"
+
+
+def settle_data() -> None:
+    """Fetch what chapters read before any of them runs, and let all of them read the same."""
+    from lenet_utils import data
+
+    dataset = data.load("auto")
+    os.environ["LENET_DATASET"] = dataset.name
+    if dataset.name != "digits":
+        try:
+            data.load("fashion-mnist")
+        except data.DataError as problem:
+            logger.info("%s", problem)  # the chapter that wants it says what it does without
 
 
 def prepare_kernels(app: Sphinx, config) -> None:
@@ -71,6 +99,7 @@ def prepare_kernels(app: Sphinx, config) -> None:
     os.environ["LENET_PROGRESS"] = "0"
     caches = Path(app.outdir).parent / ".jupyter_cache"
     app.warm_kernels = None if caches.exists() else WarmKernels()  # they import while the fingerprint is taken
+    settle_data()
     current = caches / fingerprint()
     for old in caches.glob("*") if caches.exists() else ():
         if old != current:
@@ -90,7 +119,7 @@ def execute_side_by_side(app: Sphinx, env: BuildEnvironment, docnames: list[str]
     if app.config.nb_execution_mode != "cache":
         return
     cache = get_cache(app.config.nb_execution_cache_path)
-    stale = {}
+    chapters, stale = [], {}
     first = app.config.book_longest_first
     for docname in sorted(env.found_docs, key=lambda name: (first.index(name) if name in first else len(first), name)):
         path = Path(env.doc2path(docname))
@@ -98,38 +127,74 @@ def execute_side_by_side(app: Sphinx, env: BuildEnvironment, docnames: list[str]
         reader = create_nb_reader(str(path), env.myst_config, env.mystnb_config, text)
         if reader is None:
             continue
+        chapters.append(docname)
         notebook = reader.read(text)
         try:
             cache.match_cache_notebook(notebook)
         except KeyError:
             stale[path] = notebook
+    if not stale:
+        return
+    docnames[:] = sorted({*docnames, *chapters})  # a page may show another page's numbers
     failures = []
     kernels = app.warm_kernels or (WarmKernels() if len(stale) > 1 else nullcontext())
-    with kernels, ThreadPoolExecutor(_num_cores()) as pool:
-        jobs = {pool.submit(_execute, notebook, path, app.config): path for path, notebook in stale.items()}
-        for job in as_completed(jobs):
-            path, result = jobs[job], job.result()
-            if result.err is not None:
-                failures.append(f"{path.relative_to(ROOT)} failed:\n{result.exc_string}")
+    with kernels, _Executions(app.config) as executions:
+        for path, seconds, error in executions.of(stale):
+            name = path.relative_to(ROOT)
+            if error is not None:
+                failures.append(f"{name} failed:\n{type(error).__name__}: {error}")
                 continue
-            logger.info("executed %s in %.1f s", path.relative_to(ROOT), result.time)
-            bundle = CacheBundleIn(stale[path], str(path), data={"execution_seconds": result.time})
+            logger.info("executed %s in %.1f s", name, seconds)
+            bundle = CacheBundleIn(stale[path], str(path), data={"execution_seconds": seconds})
             cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
     if failures:
         raise ExtensionError("\n\n".join(failures))
 
 
-def _execute(notebook, path: Path, config):
-    logger.info("executing %s …", path.relative_to(ROOT))
-    return single_nb_execution(
-        notebook,
-        cwd=str(path.parent),
-        timeout=config.nb_execution_timeout,
-        allow_errors=False,
-        startup_timeout=300,
-        shutdown_kernel="immediate",  # a polite one takes two seconds, and there is nothing left to finish
-        extra_arguments=["--IPKernelApp.log_level=40"],  # else each kernel warns that its local port is not encrypted
-    )
+class _Executions:
+    """Notebooks executed side by side; leaving early, by Ctrl-C for instance, ends their kernels."""
+
+    def __init__(self, config) -> None:
+        self.config = config
+        self.clients: list[NotebookClient] = []
+        self.ended = threading.Event()
+        self.pool = ThreadPoolExecutor(_num_cores())
+
+    def __enter__(self) -> _Executions:
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.ended.set()
+        self.pool.shutdown(wait=False, cancel_futures=True)
+        for client in self.clients:
+            process = getattr(getattr(client.km, "provisioner", None), "process", None)
+            with suppress(OSError):
+                if process is not None:
+                    process.kill()
+        self.pool.shutdown()
+
+    def of(self, notebooks: dict) -> Iterator[tuple[Path, float, Exception | None]]:
+        """Path, seconds and what went wrong, of each notebook as it ends."""
+        jobs = {self.pool.submit(self._execute, notebook, path): path for path, notebook in notebooks.items()}
+        for job in as_completed(jobs):
+            yield jobs[job], 0.0 if job.exception() else job.result(), job.exception()
+
+    def _execute(self, notebook, path: Path) -> float:
+        logger.info("executing %s …", path.relative_to(ROOT))
+        start = time.perf_counter()
+        client = NotebookClient(
+            notebook,
+            timeout=self.config.nb_execution_timeout,
+            startup_timeout=300,
+            record_timing=False,  # times in a cell's metadata would make it another cell to the cache
+            resources={"metadata": {"path": str(path.parent)}},
+            shutdown_kernel="immediate",  # a polite one takes two seconds, and there is nothing left to finish
+            extra_arguments=["--IPKernelApp.log_level=40"],  # else a warning that its local port is not encrypted
+        )
+        self.clients.append(client)
+        if not self.ended.is_set():
+            client.execute()
+        return time.perf_counter() - start
 
 
 def _num_cores() -> int:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import EntryPoint
 
@@ -41,9 +42,14 @@ class WarmKernels:
         self.turn = threading.Lock()
         self.parent = None
         if sys.platform == "linux":
-            self.parent = subprocess.Popen(
-                [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf8"
-            )
+            with suppress(OSError):
+                self.parent = subprocess.Popen(
+                    [sys.executable, __file__],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    encoding="utf8",
+                    start_new_session=True,  # Ctrl-C is the caller's
+                )
 
     def __enter__(self) -> WarmKernels:
         factory = KernelProvisionerFactory.instance()
@@ -56,18 +62,27 @@ class WarmKernels:
 
     def __exit__(self, *exception) -> None:
         KernelProvisionerFactory.instance().default_provisioner_name = self.usual
-        if self.parent:
-            self.parent.communicate()  # which closes its input, and so ends it
+        self.end()
 
     def fork(self, arguments: list[str], cwd: str, env: dict[str, str]) -> int | None:
         """The process number of a new kernel, or None if there is no parent to be forked."""
         with self.turn:
+            if self.parent is None:
+                return None
             try:
                 self.parent.stdin.write(json.dumps([arguments, cwd, env]) + "\n")
                 self.parent.stdin.flush()
                 return int(self.parent.stdout.readline())
             except (OSError, ValueError):
+                self.end()
                 return None
+
+    def end(self) -> None:
+        """End the process; kernels start as always from now on."""
+        parent, self.parent = self.parent, None
+        if parent:
+            parent.kill()
+            parent.communicate()
 
 
 class Forked(LocalProvisioner):
@@ -120,6 +135,8 @@ class Process:
 
 def serve() -> tuple[list[str], str, dict[str, str]]:
     """Fork for each line of standard input; return in the forked process, with what the line asked for."""
+    answers = os.dup(1)
+    os.dup2(2, 1)  # what an import may print is no answer
     del sys.path[0]  # this file's folder
     os.environ["JPY_PARENT_PID"] = str(os.getpid())  # a kernel ends when this process has ended
     os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
@@ -129,8 +146,9 @@ def serve() -> tuple[list[str], str, dict[str, str]]:
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:
+            os.close(answers)
             return json.loads(line)
-        print(pid, flush=True)
+        os.write(answers, f"{pid}\n".encode())
     sys.exit()
 
 
@@ -141,7 +159,6 @@ def become_kernel(arguments: list[str], cwd: str, env: dict[str, str]) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setsid()
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(2, 1)  # output 1 is the way back to WarmKernels
     os.chdir(cwd)
     backend = os.environ["MPLBACKEND"]
     os.environ.clear()
