@@ -48,7 +48,8 @@ def fingerprint(root: Path = ROOT) -> str:
     """A digest of all that decides a chapter's numbers besides its own cells.
 
     These are the package's source, the requirements, what long runs measured (``results/``), the data that
-    ``load("auto")`` would read, the versions of the libraries that compute, and the environment's choices.
+    ``load("auto")`` would read, Fashion-MNIST, the versions of the libraries that compute, and the environment's
+    choices.
     """
     from lenet_utils import data
 
