@@ -507,7 +507,7 @@ def test_default_recipe_on_the_digits(digits):
 
 @pytest.mark.slow
 def test_default_recipe_reads_about_99_per_cent_of_mnist(mnist):
-    """Five seeds end at 0.94 ± 0.06 %, and another processor's rounding is another draw: the limit lies 3.5 sd above."""
+    """Five seeds end at 0.94 ± 0.06 %; another processor rounds otherwise, which is another draw: 3.5 sd are left."""
     model, history = run(mnist, default_config(mnist))
     assert len(history.train_loss) == 2
     assert error_rate(predict(model, prepare(mnist.test_images)), mnist.test_labels) < 1.15
