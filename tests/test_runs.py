@@ -416,3 +416,13 @@ def test_the_command_line_runs_all(monkeypatch):
 def no_passes():
     """What is left of a run that was carried out elsewhere: as much as the command line prints."""
     return type("Done", (), {"passes": []})()
+
+
+def test_results_that_came_with_the_package_are_read_where_there_are_no_others(tmp_path, monkeypatch):
+    packaged = tmp_path / "installed" / "results"
+    packaged.mkdir(parents=True)
+    monkeypatch.setattr(experiment, "__file__", str(tmp_path / "installed" / "experiment.py"))
+    monkeypatch.setenv("LENET_RESULTS_DIR", str(tmp_path / "own"))
+    assert experiment.stored_dir() == packaged
+    (tmp_path / "own").mkdir()
+    assert experiment.stored_dir() == tmp_path / "own"
