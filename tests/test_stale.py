@@ -39,6 +39,7 @@ def tree(tmp_path, monkeypatch) -> Path:
             shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy2(ROOT / "requirements.txt", tmp_path)
     monkeypatch.setenv("LENET_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("LENET_RESULTS_DIR", str(tmp_path / "results"))
     monkeypatch.setenv("LENET_DATASET", "digits")
     return tmp_path
 

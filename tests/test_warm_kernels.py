@@ -152,11 +152,7 @@ def test_what_an_import_prints_is_no_answer(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with importable() as module, module.WarmKernels() as kernels:
         for _ in range(2):
-            assert value(run("import os; os.getppid()", cwd=tmp_path)[0]) in (
-                str(kernels.parent and kernels.parent.pid),
-                str(os.getpid()),
-            )
-            assert value(run("1 + 1", cwd=tmp_path)[0]) == "2"
+            assert value(run("import os; os.getppid()", cwd=tmp_path)[0]) == str(kernels.parent.pid)
 
 
 def test_without_a_parent_kernels_start_as_always_and_afterwards_too(tmp_path):

@@ -51,12 +51,11 @@ def fingerprint(root: Path = ROOT) -> str:
     ``load("auto")`` would read, Fashion-MNIST, the versions of the libraries that compute, and the environment's
     choices.
     """
-    from lenet_utils import data
+    from lenet_utils import data, experiment
 
     digest = hashlib.sha256()
     files = [*root.glob("lenet_utils/*.py"), *root.glob("lenet_utils/*.c"), root / "requirements.txt"]
-    results = Path(os.environ.get("LENET_RESULTS_DIR") or root / "results").expanduser()
-    for path in [*sorted(files), *sorted(results.glob("**/*.json"))]:
+    for path in [*sorted(files), *sorted(experiment.stored_dir().glob("**/*.json"))]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     facts = [f"{name} {_version(name)}" for name in LIBRARIES]
     facts += [

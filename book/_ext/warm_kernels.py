@@ -72,7 +72,10 @@ class WarmKernels:
             try:
                 self.parent.stdin.write(json.dumps([arguments, cwd, env]) + "\n")
                 self.parent.stdin.flush()
-                return int(self.parent.stdout.readline())
+                for line in self.parent.stdout:
+                    if line.strip().isdigit():  # and no notice of the interpreter's own start
+                        return int(line)
+                raise OSError("the process has ended")
             except (OSError, ValueError):
                 self.end()
                 return None
