@@ -41,6 +41,10 @@ class ResultsError(RuntimeError):
     """A results file is damaged or was not written by a run; the message says which and what to do."""
 
 
+class MissingResultsError(ResultsError):
+    """Nothing of the experiment is stored; the message says how to run it."""
+
+
 @dataclass(frozen=True)
 class Experiment:
     """Something that takes long enough to be done once and kept.
@@ -231,15 +235,17 @@ def load_results(experiment: str, complete: bool = True) -> list[dict]:
 
     Raises
     ------
+    MissingResultsError
+        If there is none.
     ResultsError
-        If there is none, or a file is damaged or foreign.
+        If a file is damaged or foreign.
     """
     pattern = re.compile(re.escape(experiment) + r"-seed\d+\.json")
     paths = [path for path in stored_dir().glob("*.json") if pattern.fullmatch(path.name)]
     records = [read(path) for path in paths]
     records = sorted((r for r in records if r["complete"] or not complete), key=lambda record: record["seed"])
     if not records:
-        raise ResultsError(f"No results of {experiment!r} are stored: run python -m lenet_utils.runs {experiment}.")
+        raise MissingResultsError(f"No results of {experiment!r} are stored: run python -m lenet_utils.runs {experiment}.")
     return records
 
 

@@ -1,4 +1,4 @@
-"""The five recipes, each for five seeds, and what they are compared with, as experiments.
+"""The five recipes and the book's own, each for five seeds, and what they are compared with, as experiments.
 
 One seed takes a minute at most, so that an interrupted one is simply begun anew.
 """
@@ -15,12 +15,24 @@ from lenet_utils.claims import Claim
 from lenet_utils.config import History, TrainConfig
 from lenet_utils.data import ImageDataset, load, prepare
 from lenet_utils.evaluation import error_rate, predict
-from lenet_utils.experiment import Experiment, Run
-from lenet_utils.models import MLP
+from lenet_utils.experiment import Experiment, MissingResultsError, ResultsError, Run, load_results
+from lenet_utils.models import MLP, LeNet5
 from lenet_utils.provenance import device_name
 from lenet_utils.recipes import RECIPES, Recipe, run_recipe
 
 SEEDS = tuple(range(5))
+
+OURS = Recipe(
+    name="LeNet-5",
+    title="the training chapter's run",
+    dataset="mnist",
+    make_model=lambda: LeNet5("relu"),
+    config=TrainConfig(num_epochs=2),
+    watches="validation",
+    num_parameters=61_706,
+    source="This book.",
+)
+"""The book's own recipe for MNIST, as :func:`lenet_utils.training.default_config` gives it."""
 
 
 def measure(run: Run, recipe: Recipe) -> None:
@@ -37,8 +49,13 @@ def measure(run: Run, recipe: Recipe) -> None:
 def begin(run: Run, recipe: Recipe, source: str, **more: object) -> None:
     """Say what is run, and forget what an interrupted run left."""
     run.passes, run.notes, run.sessions, run.seconds = [], {}, [], 0.0
-    configuration = {name: value for name, value in asdict(recipe.config).items() if name != "seed"}
-    run.begin({"recipe": recipe.name, "dataset": recipe.dataset, **configuration, **more}, source)
+    run.begin(_configuration(recipe) | more, source)
+
+
+def _configuration(recipe: Recipe) -> dict[str, object]:
+    """What decides a recipe's outcome besides the seed."""
+    settings = {name: value for name, value in asdict(recipe.config).items() if name != "seed"}
+    return {"recipe": recipe.name, "dataset": recipe.dataset, **settings}
 
 
 def final_test_error(model: torch.nn.Module, dataset: ImageDataset, config: TrainConfig) -> float:
@@ -73,6 +90,64 @@ def measure_lightning(run: Run) -> None:
     module, measured = fit(dataset, replace(recipe.config, seed=run.seed))
     run.notes |= {"device": device_name(), "test_error": final_test_error(module, dataset, recipe.config)}
     run.finish_pass({"epoch": recipe.config.num_epochs, **measured}, {}, complete=True)
+
+
+def measure_ours(run: Run) -> None:
+    """Train one seed of the book's recipe, and keep every test image that it misreads, with its answer."""
+    if not torch.cuda.is_available():
+        torch.set_num_threads(1)
+    dataset = load(OURS.dataset)
+    begin(run, OURS, dataset.source)
+    model, history = run_recipe(OURS, dataset, run.seed)
+    predictions = predict(model, prepare(dataset.test_images))
+    wrong = (predictions != dataset.test_labels).nonzero().flatten().tolist()
+    run.notes["test_error"] = error_rate(predictions, dataset.test_labels)
+    run.notes["misread"] = {str(index): int(predictions[index]) for index in wrong}
+    finish(run, OURS, history)
+
+
+def stored_predictions(dataset: ImageDataset, config: TrainConfig) -> dict[int, torch.Tensor]:
+    """What the stored networks of the book's recipe read in the test images.
+
+    Parameters
+    ----------
+    dataset : ImageDataset
+    config : TrainConfig
+        Whatever its seed.
+
+    Returns
+    -------
+    dict of int to torch.Tensor, shape (N,), int64
+        By seed; empty if nothing is stored, or only runs on other data or with another configuration.
+
+    Raises
+    ------
+    ResultsError
+        If a file is damaged, or names images or classes that the data do not have.
+    """
+    wanted = _configuration(replace(OURS, config=config)), dataset.source
+    try:
+        records = load_results("lenet5")
+    except MissingResultsError:
+        return {}
+    fitting = [record for record in records if (record["configuration"], record["data"]) == wanted]
+    return {record["seed"]: _answers(record, dataset) for record in fitting}
+
+
+def _answers(record: dict, dataset: ImageDataset) -> torch.Tensor:
+    """The labels, but for the images that the run misread."""
+    answers = dataset.test_labels.clone()
+    try:
+        for index, answer in record["notes"]["misread"].items():
+            if not 0 <= answer < len(dataset.class_names):
+                raise ValueError(answer)
+            answers[int(index)] = answer
+    except (KeyError, AttributeError, TypeError, ValueError, IndexError):
+        raise ResultsError(
+            f"The results file lenet5-seed{record['seed']}.json is damaged: its 'misread' should give a class for each "
+            f"misread test image: run python -m lenet_utils.runs lenet5 --again --seeds {record['seed']}."
+        ) from None
+    return answers
 
 
 def measured(claim: Claim, record: dict) -> float:
@@ -116,6 +191,7 @@ EXPERIMENTS = {
             Experiment(f"recipe-mlp-{name}", f"{recipe.name}, trained as R1", partial(measure, recipe=recipe), SEEDS)
             for name, recipe in MLPS.items()
         ),
+        Experiment("lenet5", f"{OURS.name} of today, {OURS.title}", measure_ours, SEEDS),
         Experiment("recipe-r3-lightning", "R3, trained by Lightning", measure_lightning, SEEDS),
     )
 }
