@@ -245,7 +245,9 @@ def load_results(experiment: str, complete: bool = True) -> list[dict]:
     records = [read(path) for path in paths]
     records = sorted((r for r in records if r["complete"] or not complete), key=lambda record: record["seed"])
     if not records:
-        raise MissingResultsError(f"No results of {experiment!r} are stored: run python -m lenet_utils.runs {experiment}.")
+        raise MissingResultsError(
+            f"No results of {experiment!r} are stored: run python -m lenet_utils.runs {experiment}."
+        )
     return records
 
 
