@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -28,15 +29,14 @@ def center_by_mass(image: Tensor) -> Tensor:
     """
     if image.ndim != 2:
         raise ValueError(f"center_by_mass takes one image of shape (H, W); got shape {tuple(image.shape)}.")
-    ink = image.double()
+    ink = image.double().numpy(force=True)  # quicker than torch on one small image
     shifts = []
     for axis in (0, 1):
         profile = ink.sum(1 - axis)
         if not profile.any():
             return image.clone()
-        positions = torch.arange(len(profile), dtype=torch.float64)
-        wanted = round(float(len(profile) / 2 - (profile * positions).sum() / profile.sum()))
-        inked = profile.nonzero()
+        wanted = round(float(len(profile) / 2 - profile @ np.arange(len(profile)) / profile.sum()))
+        inked = profile.nonzero()[0]
         shifts.append(min(max(wanted, -int(inked[0])), len(profile) - 1 - int(inked[-1])))
     return torch.roll(image, shifts, (0, 1))
 

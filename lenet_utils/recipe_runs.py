@@ -122,7 +122,7 @@ def stored_predictions(dataset: ImageDataset, config: TrainConfig) -> dict[int, 
 
     Raises
     ------
-    ResultsError
+    lenet_utils.experiment.ResultsError
         If a file is damaged, or names images or classes that the data do not have.
     """
     wanted = _configuration(replace(OURS, config=config)), dataset.source

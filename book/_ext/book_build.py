@@ -5,6 +5,7 @@ Each part is one function connected to one event; :func:`setup` at the end is th
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import platform
@@ -19,6 +20,7 @@ from contextlib import nullcontext, suppress
 from importlib import metadata, util
 from pathlib import Path
 
+import pybtex.plugin
 from docutils import nodes
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
@@ -296,6 +298,7 @@ def themed_svg(svg: str, alt: str, prefix: str) -> str:
 
 
 def setup(app: Sphinx) -> dict:
+    pybtex.plugin.find_plugin = functools.cache(pybtex.plugin.find_plugin)  # else every citation asks all installed packages
     sys.modules.setdefault("lightning", None)  # the API page is the same with it and without, and sooner without
     app.add_config_value("book_longest_first", [], "", list)
     app.connect("config-inited", prepare_kernels, priority=100)
