@@ -298,7 +298,7 @@ def themed_svg(svg: str, alt: str, prefix: str) -> str:
 
 
 def setup(app: Sphinx) -> dict:
-    pybtex.plugin.find_plugin = functools.cache(pybtex.plugin.find_plugin)  # else every citation asks all installed packages
+    pybtex.plugin.find_plugin = functools.cache(pybtex.plugin.find_plugin)  # each citation asks for the same one
     sys.modules.setdefault("lightning", None)  # the API page is the same with it and without, and sooner without
     app.add_config_value("book_longest_first", [], "", list)
     app.connect("config-inited", prepare_kernels, priority=100)
