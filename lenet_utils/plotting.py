@@ -86,7 +86,7 @@ def plot_images(
     num, height, width = pictures.shape
     num_columns = min(num_columns, num)
     num_rows = -(-num // num_columns)
-    gap = max(1, width // 14)
+    gap = max(2, width // 14)
     down, right = height + (gap if titles is None else max(gap, round(0.35 * height))), width + gap
     corners = [(down * row + down - height, right * column) for row in range(num_rows) for column in range(num_columns)]
     sheet = np.full((down * num_rows, right * num_columns - gap), np.nan)
