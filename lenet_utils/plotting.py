@@ -76,12 +76,23 @@ def plot_images(
         One above each picture.
     num_columns : int
     ax : Axes, optional
-        One for all pictures, because one for each takes a second for every forty.
+        All pictures are drawn into this one, because an Axes for each takes a second for every forty.
     size : float
         Inches for each picture, when the figure is new.
     **imshow
         Passed on to :meth:`matplotlib.axes.Axes.imshow`.
+
+    Raises
+    ------
+    ValueError
+        If there is no image, if they differ in shape, or if there is not one title for each.
     """
+    shapes = {np.shape(image) for image in images}
+    if len(shapes) != 1 or len(min(shapes)) != 2:
+        found = ", ".join(str(tuple(shape)) for shape in sorted(shapes)) or "none"
+        raise ValueError(f"Expected images of one shape (H, W), at least one; got {found}.")
+    if titles is not None and len(titles) != len(images):
+        raise ValueError(f"Expected a title for each of the {len(images)} images; got {len(titles)}.")
     pictures = np.stack([np.asarray(image, dtype=float) for image in images])  # (N, H, W)
     num, height, width = pictures.shape
     num_columns = min(num_columns, num)
@@ -93,8 +104,8 @@ def plot_images(
     for picture, (top, left) in zip(pictures, corners, strict=False):
         sheet[top : top + height, left : left + width] = picture
     ax = _axes(ax, figsize=(size * num_columns, size * num_rows * down / right))
-    ax.imshow(sheet, **imshow)
-    for title, (top, left) in zip(titles or (), corners, strict=False):
+    ax.imshow(sheet, **{"interpolation_stage": "rgba"} | imshow)  # so that no gap eats into a picture's rim
+    for title, (top, left) in zip([] if titles is None else titles, corners, strict=False):
         ax.text(left + (width - 1) / 2, top - 1, title, ha="center", va="bottom", fontsize="small")
     ax.set_axis_off()
     return ax

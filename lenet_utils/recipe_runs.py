@@ -11,6 +11,7 @@ from importlib import metadata
 
 import torch
 
+from lenet_utils.checkpoints import dataset_fingerprint
 from lenet_utils.claims import Claim
 from lenet_utils.config import History, TrainConfig
 from lenet_utils.data import ImageDataset, load, prepare
@@ -22,9 +23,10 @@ from lenet_utils.recipes import RECIPES, Recipe, run_recipe
 
 SEEDS = tuple(range(5))
 
-OURS = Recipe(
-    name="LeNet-5",
-    title="the training chapter's run",
+LENET5 = "lenet5"
+BOOK_RECIPE = Recipe(
+    name="LeNet-5 of today",
+    title="the run of the training chapter",
     dataset="mnist",
     make_model=lambda: LeNet5("relu"),
     config=TrainConfig(num_epochs=2),
@@ -32,18 +34,25 @@ OURS = Recipe(
     num_parameters=61_706,
     source="This book.",
 )
-"""The book's own recipe for MNIST, as :func:`lenet_utils.training.default_config` gives it."""
+"""The book's own recipe for MNIST, as :func:`lenet_utils.training.default_config` gives it.
+
+:meta hide-value:
+"""
 
 
 def measure(run: Run, recipe: Recipe) -> None:
     """Train one seed of a recipe on the data it was published for, and keep what each epoch measured."""
-    if not torch.cuda.is_available():
-        torch.set_num_threads(1)
+    _take_one_thread()
     dataset = load(recipe.dataset)
     begin(run, recipe, dataset.source)
     model, history = run_recipe(recipe, dataset, run.seed)
     run.notes["test_error"] = final_test_error(model, dataset, recipe.config)
     finish(run, recipe, history)
+
+
+def _take_one_thread() -> None:
+    if not torch.cuda.is_available():
+        torch.set_num_threads(1)
 
 
 def begin(run: Run, recipe: Recipe, source: str, **more: object) -> None:
@@ -60,8 +69,11 @@ def _configuration(recipe: Recipe) -> dict[str, object]:
 
 def final_test_error(model: torch.nn.Module, dataset: ImageDataset, config: TrainConfig) -> float:
     """In per cent, over all test images."""
-    images = prepare(dataset.test_images, config.input_size, config.scaling)
-    return error_rate(predict(model, images), dataset.test_labels)
+    return error_rate(_test_predictions(model, dataset, config), dataset.test_labels)
+
+
+def _test_predictions(model: torch.nn.Module, dataset: ImageDataset, config: TrainConfig) -> torch.Tensor:
+    return predict(model, prepare(dataset.test_images, config.input_size, config.scaling))
 
 
 def finish(run: Run, recipe: Recipe, history: History) -> None:
@@ -92,25 +104,31 @@ def measure_lightning(run: Run) -> None:
     run.finish_pass({"epoch": recipe.config.num_epochs, **measured}, {}, complete=True)
 
 
-def measure_ours(run: Run) -> None:
+def measure_book_recipe(run: Run) -> None:
     """Train one seed of the book's recipe, and keep every test image that it misreads, with its answer."""
-    if not torch.cuda.is_available():
-        torch.set_num_threads(1)
-    dataset = load(OURS.dataset)
-    begin(run, OURS, dataset.source)
-    model, history = run_recipe(OURS, dataset, run.seed)
-    predictions = predict(model, prepare(dataset.test_images))
+    _take_one_thread()
+    dataset = load(BOOK_RECIPE.dataset)
+    begin(run, BOOK_RECIPE, dataset.source, **_identity(BOOK_RECIPE.make_model(), dataset))
+    model, history = run_recipe(BOOK_RECIPE, dataset, run.seed)
+    predictions = _test_predictions(model, dataset, BOOK_RECIPE.config)
     wrong = (predictions != dataset.test_labels).nonzero().flatten().tolist()
     run.notes["test_error"] = error_rate(predictions, dataset.test_labels)
     run.notes["misread"] = {str(index): int(predictions[index]) for index in wrong}
-    finish(run, OURS, history)
+    finish(run, BOOK_RECIPE, history)
 
 
-def stored_predictions(dataset: ImageDataset, config: TrainConfig) -> dict[int, torch.Tensor]:
+def _identity(model: torch.nn.Module, dataset: ImageDataset) -> dict[str, str]:
+    """What a stored run must share with a network and its data, besides the configuration, to stand in for it."""
+    return {"network": repr(model), "images": dataset_fingerprint(dataset)}
+
+
+def stored_predictions(model: torch.nn.Module, dataset: ImageDataset, config: TrainConfig) -> dict[int, torch.Tensor]:
     """What the stored networks of the book's recipe read in the test images.
 
     Parameters
     ----------
+    model : torch.nn.Module
+        One with the structure that is meant, whatever its weights.
     dataset : ImageDataset
     config : TrainConfig
         Whatever its seed.
@@ -118,20 +136,20 @@ def stored_predictions(dataset: ImageDataset, config: TrainConfig) -> dict[int, 
     Returns
     -------
     dict of int to torch.Tensor, shape (N,), int64
-        By seed; empty if nothing is stored, or only runs on other data or with another configuration.
+        By seed; empty if nothing is stored, or only runs of another network, on other data or with another
+        configuration.
 
     Raises
     ------
     lenet_utils.experiment.ResultsError
-        If a file is damaged, or names images or classes that the data do not have.
+        If a file is damaged.
     """
-    wanted = _configuration(replace(OURS, config=config)), dataset.source
     try:
-        records = load_results("lenet5")
+        records = load_results(LENET5)
     except MissingResultsError:
         return {}
-    fitting = [record for record in records if (record["configuration"], record["data"]) == wanted]
-    return {record["seed"]: _answers(record, dataset) for record in fitting}
+    wanted = _configuration(replace(BOOK_RECIPE, config=config)) | _identity(model, dataset)
+    return {record["seed"]: _answers(record, dataset) for record in records if record["configuration"] == wanted}
 
 
 def _answers(record: dict, dataset: ImageDataset) -> torch.Tensor:
@@ -139,14 +157,15 @@ def _answers(record: dict, dataset: ImageDataset) -> torch.Tensor:
     answers = dataset.test_labels.clone()
     try:
         for index, answer in record["notes"]["misread"].items():
-            if not 0 <= answer < len(dataset.class_names):
-                raise ValueError(answer)
-            answers[int(index)] = answer
+            answers[range(len(answers)).index(int(index))] = range(len(dataset.class_names)).index(answer)
+        fits = error_rate(answers, dataset.test_labels) == record["notes"]["test_error"]
     except (KeyError, AttributeError, TypeError, ValueError, IndexError):
+        fits = False
+    if not fits:
         raise ResultsError(
-            f"The results file lenet5-seed{record['seed']}.json is damaged: its 'misread' should give a class for each "
-            f"misread test image: run python -m lenet_utils.runs lenet5 --again --seeds {record['seed']}."
-        ) from None
+            f"The results file {LENET5}-seed{record['seed']}.json is damaged: its 'misread' should give a class for "
+            f"each misread test image: run python -m lenet_utils.runs {LENET5} --again --seeds {record['seed']}."
+        )
     return answers
 
 
@@ -191,7 +210,7 @@ EXPERIMENTS = {
             Experiment(f"recipe-mlp-{name}", f"{recipe.name}, trained as R1", partial(measure, recipe=recipe), SEEDS)
             for name, recipe in MLPS.items()
         ),
-        Experiment("lenet5", f"{OURS.name} of today, {OURS.title}", measure_ours, SEEDS),
+        Experiment(LENET5, f"{BOOK_RECIPE.name}: {BOOK_RECIPE.title}", measure_book_recipe, SEEDS),
         Experiment("recipe-r3-lightning", "R3, trained by Lightning", measure_lightning, SEEDS),
     )
 }

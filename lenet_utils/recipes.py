@@ -20,7 +20,7 @@ __all__ = ["RECIPES", "Recipe", "find", "run_recipe"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """A network and how to train it, as somebody published it.
+    """A network and how to train it, as somebody published it (or as this book trains its own).
 
     Attributes
     ----------

@@ -25,9 +25,18 @@ from lenet_utils import bridge, original_runs, recipe_runs
 from lenet_utils.checks import choose
 from lenet_utils.config import TrainingError
 from lenet_utils.data import DataError
-from lenet_utils.experiment import Experiment, ResultsError, Run, load_results, open_run, results_path, write
+from lenet_utils.experiment import (
+    Experiment,
+    MissingResultsError,
+    ResultsError,
+    Run,
+    load_results,
+    open_run,
+    results_path,
+    write,
+)
 
-__all__ = ["EXPERIMENTS", "Experiment", "ResultsError", "Run", "load_results", "main", "run"]
+__all__ = ["EXPERIMENTS", "Experiment", "MissingResultsError", "ResultsError", "Run", "load_results", "main", "run"]
 
 EXPERIMENTS: dict[str, Experiment] = {
     **original_runs.EXPERIMENTS,

@@ -4,6 +4,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from conftest import sentence
 from matplotlib.axes import Axes
 
 from lenet_utils import diagrams, plotting
@@ -66,7 +67,27 @@ def test_images_stand_in_a_grid_with_their_titles_above():
         assert np.array_equal(sheet[top : top + 8, left : left + 6], image)
     assert sheet.count() == images.size  # and nothing else
     assert found["a"][1] == found["c"][1] < found["d"][1]
-    assert found["a"][0] == found["d"][0] < found["b"][0]
+    assert found["a"][0] == found["d"][0] <= found["b"][0] - (6 + 2)  # with a gap
+
+
+def test_images_share_one_scale():
+    assert plotting.plot_images([np.zeros((2, 2)), np.full((2, 2), 5)]).images[0].get_clim() == (0, 5)
+    assert plotting.plot_images([np.zeros((2, 2))], vmin=-1, vmax=1).images[0].get_clim() == (-1, 1)
+
+
+@pytest.mark.parametrize(
+    ("images", "titles", "parts"),
+    [
+        ([], None, ("at least one", "none")),
+        ([np.zeros((2, 2)), np.zeros((2, 3))], None, ("one shape", "(2, 2), (2, 3)")),
+        ([np.zeros((2, 2, 3))], None, ("(H, W)", "(2, 2, 3)")),
+        ([np.zeros((2, 2))], ["a", "b"], ("title for each of the 1 images", "got 2")),
+    ],
+)
+def test_images_that_do_not_fit_are_refused(images, titles, parts):
+    with pytest.raises(ValueError, match="Expected") as caught:
+        plotting.plot_images(images, titles)
+    sentence(caught.value, *parts)
 
 
 def test_curves_are_labelled_and_start_at_epoch_one():

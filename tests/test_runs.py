@@ -14,7 +14,15 @@ from conftest import ROOT, sentence
 from lenet_utils import data, experiment, original_runs, runs
 from lenet_utils.compiled import engine
 from lenet_utils.distortions import Distortion, distort
-from lenet_utils.experiment import Experiment, ResultsError, Run, load_results, results_path, state_path
+from lenet_utils.experiment import (
+    Experiment,
+    MissingResultsError,
+    ResultsError,
+    Run,
+    load_results,
+    results_path,
+    state_path,
+)
 from lenet_utils.optimizers import MU
 from lenet_utils.original_runs import Machine, OriginalConfig, measure
 
@@ -254,11 +262,12 @@ def test_damaged_and_foreign_files_are_named(edit, parts):
     path.write_text(edit(path.read_text()))
     with pytest.raises(ResultsError) as caught:
         load_results("tiny", complete=False)
+    assert not isinstance(caught.value, MissingResultsError)
     sentence(caught.value, "tiny-seed0.json", *parts)
 
 
 def test_missing_results_say_how_to_get_them():
-    with pytest.raises(ResultsError) as caught:
+    with pytest.raises(MissingResultsError) as caught:
         load_results("original")
     sentence(caught.value, "'original'", "python -m lenet_utils.runs original")
 
