@@ -14,7 +14,7 @@ import torch
 from lenet_utils.checkpoints import dataset_fingerprint
 from lenet_utils.claims import Claim
 from lenet_utils.config import History, TrainConfig
-from lenet_utils.data import ImageDataset, load, prepare
+from lenet_utils.data import TITLES, ImageDataset, load, prepare
 from lenet_utils.evaluation import error_rate, predict
 from lenet_utils.experiment import Experiment, MissingResultsError, ResultsError, Run, load_results
 from lenet_utils.models import MLP, LeNet5
@@ -23,18 +23,20 @@ from lenet_utils.recipes import RECIPES, Recipe, run_recipe
 
 SEEDS = tuple(range(5))
 
-LENET5 = "lenet5"
-BOOK_RECIPE = Recipe(
-    name="LeNet-5 of today",
-    title="the run of the training chapter",
-    dataset="mnist",
-    make_model=lambda: LeNet5("relu"),
-    config=TrainConfig(num_epochs=2),
-    watches="validation",
-    num_parameters=61_706,
-    source="This book.",
-)
-"""The book's own recipe for MNIST, as :func:`lenet_utils.training.default_config` gives it.
+BOOK_RECIPES = {
+    dataset: Recipe(
+        name="LeNet-5 of today",
+        title=f"the run of the training chapter, on {TITLES[dataset]}",
+        dataset=dataset,
+        make_model=lambda: LeNet5("relu"),
+        config=TrainConfig(num_epochs=num_epochs),
+        watches="validation",
+        num_parameters=61_706,
+        source="This book.",
+    )
+    for dataset, num_epochs in (("mnist", 2), ("digits", 13))
+}
+"""The book's own recipe by data set, as :func:`lenet_utils.training.default_config` gives it.
 
 :meta hide-value:
 """
@@ -104,17 +106,17 @@ def measure_lightning(run: Run) -> None:
     run.finish_pass({"epoch": recipe.config.num_epochs, **measured}, {}, complete=True)
 
 
-def measure_book_recipe(run: Run) -> None:
+def measure_book_recipe(run: Run, recipe: Recipe) -> None:
     """Train one seed of the book's recipe, and keep every test image that it misreads, with its answer."""
     _take_one_thread()
-    dataset = load(BOOK_RECIPE.dataset)
-    begin(run, BOOK_RECIPE, dataset.source, **_identity(BOOK_RECIPE.make_model(), dataset))
-    model, history = run_recipe(BOOK_RECIPE, dataset, run.seed)
-    predictions = _test_predictions(model, dataset, BOOK_RECIPE.config)
+    dataset = load(recipe.dataset)
+    begin(run, recipe, dataset.source, **_identity(recipe.make_model(), dataset))
+    model, history = run_recipe(recipe, dataset, run.seed)
+    predictions = _test_predictions(model, dataset, recipe.config)
     wrong = (predictions != dataset.test_labels).nonzero().flatten().tolist()
     run.notes["test_error"] = error_rate(predictions, dataset.test_labels)
     run.notes["misread"] = {str(index): int(predictions[index]) for index in wrong}
-    finish(run, BOOK_RECIPE, history)
+    finish(run, recipe, history)
 
 
 def _identity(model: torch.nn.Module, dataset: ImageDataset) -> dict[str, str]:
@@ -145,10 +147,10 @@ def stored_predictions(model: torch.nn.Module, dataset: ImageDataset, config: Tr
         If a file is damaged.
     """
     try:
-        records = load_results(LENET5)
+        records = load_results(f"lenet5-{dataset.name}")
     except MissingResultsError:
         return {}
-    wanted = _configuration(replace(BOOK_RECIPE, config=config)) | _identity(model, dataset)
+    wanted = _configuration(replace(BOOK_RECIPES[dataset.name], config=config)) | _identity(model, dataset)
     return {record["seed"]: _answers(record, dataset) for record in records if record["configuration"] == wanted}
 
 
@@ -163,8 +165,8 @@ def _answers(record: dict, dataset: ImageDataset) -> torch.Tensor:
         fits = False
     if not fits:
         raise ResultsError(
-            f"The results file {LENET5}-seed{record['seed']}.json is damaged: its 'misread' should give a class for "
-            f"each misread test image: run python -m lenet_utils.runs {LENET5} --again --seeds {record['seed']}."
+            f"The results file {record['experiment']}-seed{record['seed']}.json is damaged: its 'misread' should give a "
+            f"class for each misread test image: run python -m lenet_utils.runs {record['experiment']} --again."
         )
     return answers
 
@@ -210,7 +212,15 @@ EXPERIMENTS = {
             Experiment(f"recipe-mlp-{name}", f"{recipe.name}, trained as R1", partial(measure, recipe=recipe), SEEDS)
             for name, recipe in MLPS.items()
         ),
-        Experiment(LENET5, f"{BOOK_RECIPE.name}: {BOOK_RECIPE.title}", measure_book_recipe, SEEDS),
+        *(
+            Experiment(
+                f"lenet5-{dataset}",
+                f"{recipe.name}: {recipe.title}",
+                partial(measure_book_recipe, recipe=recipe),
+                SEEDS,
+            )
+            for dataset, recipe in BOOK_RECIPES.items()
+        ),
         Experiment("recipe-r3-lightning", "R3, trained by Lightning", measure_lightning, SEEDS),
     )
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,10 +17,10 @@ from lenet_utils.claims import Claim, prediction_interval, verdict
 from lenet_utils.counting import record_layers
 from lenet_utils.data import ImageDataset, prepare
 from lenet_utils.evaluation import error_rate, predict
-from lenet_utils.experiment import ResultsError, load_results, results_path
+from lenet_utils.experiment import Experiment, ResultsError, load_results, results_path
 from lenet_utils.models import LeNet5, seeded
 from lenet_utils.recipe_models import FullLeNet1, TutorialLeNet5
-from lenet_utils.recipe_runs import BOOK_RECIPE, MLPS, measured, stored_predictions
+from lenet_utils.recipe_runs import BOOK_RECIPES, MLPS, measured, stored_predictions
 from lenet_utils.recipes import RECIPES, find, run_recipe
 from lenet_utils.training import TrainingError, default_config
 
@@ -189,7 +190,7 @@ def test_measured_finds_the_epoch_and_converts_errors():
 
 STORED = {f"recipe-{name.lower()}": recipe for name, recipe in RECIPES.items()}
 STORED |= {f"recipe-mlp-{name}": recipe for name, recipe in MLPS.items()} | {"recipe-r3-lightning": RECIPES["R3"]}
-STORED |= {"lenet5": BOOK_RECIPE}
+STORED |= {f"lenet5-{name}": recipe for name, recipe in BOOK_RECIPES.items()}
 
 
 @pytest.mark.parametrize(("experiment", "recipe"), STORED.items(), ids=STORED)
@@ -207,71 +208,84 @@ def test_stored_runs_are_of_the_recipe_as_it_is(experiment, recipe):
             assert record["notes"]["test_error"] == record["passes"][-1]["test_error"]
 
 
-def test_the_books_own_recipe_is_the_default(mnist):
-    assert BOOK_RECIPE.config == default_config(mnist)
-    count = sum(p.numel() for p in BOOK_RECIPE.make_model().parameters())
-    assert count == BOOK_RECIPE.num_parameters == 61_706
+@pytest.fixture(params=BOOK_RECIPES)
+def of_book(request):
+    """A data set of which the book keeps runs, its recipe, and the records of its runs."""
+    dataset = request.getfixturevalue(request.param)
+    return dataset, BOOK_RECIPES[request.param], load_results(f"lenet5-{request.param}")
 
 
-def test_stored_predictions_have_the_stored_errors(mnist):
-    stored = stored_predictions(LeNet5("relu"), mnist, BOOK_RECIPE.config)
-    assert list(stored) == [0, 1, 2, 3, 4]
-    for record in load_results("lenet5"):
-        assert error_rate(stored[record["seed"]], mnist.test_labels) == record["notes"]["test_error"]
-        assert 0 < record["notes"]["test_error"] < 1.2
+def test_the_books_own_recipe_is_the_default(of_book):
+    dataset, recipe, _ = of_book
+    assert recipe.config == default_config(dataset)
+    assert sum(p.numel() for p in recipe.make_model().parameters()) == recipe.num_parameters == 61_706
+
+
+def test_stored_predictions_have_the_stored_errors(of_book):
+    dataset, recipe, records = of_book
+    stored = stored_predictions(LeNet5("relu"), dataset, recipe.config)
+    assert list(stored) == [record["seed"] for record in records] == [0, 1, 2, 3, 4]
+    for record in records:
+        assert error_rate(stored[record["seed"]], dataset.test_labels) == record["notes"]["test_error"]
+        assert 0 < record["notes"]["test_error"] < {"mnist": 1.2, "digits": 4}[dataset.name]
 
 
 @pytest.mark.slow
-def test_the_stored_seed_can_be_had_again(mnist):
+def test_a_stored_seed_can_be_had_again(of_book):
     """Bit for bit only where processor and versions are those of the stored run; elsewhere nearer to it than others."""
-    model, history = run_recipe(BOOK_RECIPE, mnist, 0, progress=False)
-    answers = predict(model, prepare(mnist.test_images))
-    stored = stored_predictions(model, mnist, BOOK_RECIPE.config)
-    apart = {seed: float((answers != of_seed).float().mean()) for seed, of_seed in stored.items()}
-    assert apart[0] < min(apart[seed] for seed in (1, 2, 3, 4)) / 2
-    (record, *_) = load_results("lenet5")
-    assert abs(history.train_loss[0] - record["passes"][0]["train_loss"]) < 0.01
+    dataset, recipe, records = of_book
+    model, history = run_recipe(recipe, dataset, 0, progress=False)
+    answers = predict(model, prepare(dataset.test_images))
+    stored = stored_predictions(model, dataset, recipe.config)
+    apart = [float((answers != stored[seed]).float().mean()) for seed in range(5)]
+    assert apart[0] < min(apart[1:]) / 2
+    assert abs(history.train_loss[0] - records[0]["passes"][0]["train_loss"]) < 0.01
 
 
 @pytest.fixture
-def book_recipe_on_digits(monkeypatch, tmp_path):
+def quick(monkeypatch, tmp_path):
+    """The digits' recipe with a single epoch, and nothing stored."""
     monkeypatch.setenv("LENET_RESULTS_DIR", str(tmp_path / "results"))
     monkeypatch.setenv("LENET_CACHE_DIR", str(tmp_path / "cache"))
-    recipe = replace(BOOK_RECIPE, dataset="digits", config=replace(BOOK_RECIPE.config, num_epochs=1))
-    monkeypatch.setattr(recipe_runs, "BOOK_RECIPE", recipe)
-    return recipe
+    recipe = BOOK_RECIPES["digits"]
+    return replace(recipe, config=replace(recipe.config, num_epochs=1))
 
 
-def test_the_books_run_is_kept_by_what_it_misreads(book_recipe_on_digits, digits):
-    config = book_recipe_on_digits.config
-    assert stored_predictions(LeNet5("relu"), digits, config) == {}  # nothing there yet
-    runs.run(runs.EXPERIMENTS["lenet5"], seed=3)
-    model, history = run_recipe(book_recipe_on_digits, digits, 3, progress=False)
-    stored = stored_predictions(model, digits, config)
+def keep(recipe, seed):
+    measure = partial(recipe_runs.measure_book_recipe, recipe=recipe)
+    runs.run(Experiment("lenet5-digits", "", measure), seed)
+
+
+def test_the_books_run_is_kept_by_what_it_misreads(quick, digits):
+    assert stored_predictions(LeNet5("relu"), digits, quick.config) == {}  # nothing there yet
+    keep(quick, 3)
+    model, history = run_recipe(quick, digits, 3, progress=False)
+    stored = stored_predictions(model, digits, quick.config)
     assert list(stored) == [3]
     assert torch.equal(stored[3], predict(model, prepare(digits.test_images)))
-    (record,) = load_results("lenet5")
+    (record,) = load_results("lenet5-digits")
     assert record["passes"][-1]["validation_error"] == history.validation_error[-1]
 
 
-def test_runs_of_another_recipe_or_of_other_data_are_not_taken(book_recipe_on_digits, digits):
-    runs.run(runs.EXPERIMENTS["lenet5"], seed=0)
-    model, config = LeNet5("relu"), book_recipe_on_digits.config
+def test_runs_of_another_recipe_or_of_other_data_are_not_taken(quick, digits):
+    keep(quick, 0)
+    model, config = LeNet5("relu"), quick.config
     assert list(stored_predictions(model, digits, replace(config, seed=7))) == [0]
     assert stored_predictions(model, digits, replace(config, learning_rate=0.1)) == {}
     assert stored_predictions(LeNet5("tanh"), digits, config) == {}
     assert stored_predictions(model, digits.subset(1_000), config) == {}
+    assert stored_predictions(model, replace(digits, name="fashion-mnist"), config) == {}
 
 
 @pytest.mark.parametrize(
     "misread", [None, [3], {}, {"0": 10}, {"0": "1"}, {"0": 1.5}, {"zero": 1}, {"-1": 1}, {"99999": 1}]
 )
-def test_damaged_predictions_are_refused(book_recipe_on_digits, digits, misread):
-    runs.run(runs.EXPERIMENTS["lenet5"], seed=0)
-    path = results_path("lenet5", 0)
+def test_damaged_predictions_are_refused(quick, digits, misread):
+    keep(quick, 0)
+    path = results_path("lenet5-digits", 0)
     record = json.loads(path.read_text())
     record["notes"]["misread"] = misread
     path.write_text(json.dumps(record))
     with pytest.raises(ResultsError) as caught:
-        stored_predictions(LeNet5("relu"), digits, book_recipe_on_digits.config)
-    sentence(caught.value, "lenet5-seed0.json", "misread", "--again")
+        stored_predictions(LeNet5("relu"), digits, quick.config)
+    sentence(caught.value, "lenet5-digits-seed0.json", "misread", "--again")
