@@ -26,7 +26,7 @@ SEEDS = tuple(range(5))
 BOOK_RECIPES = {
     dataset: Recipe(
         name="LeNet-5 of today",
-        title=f"the run of the training chapter, on {TITLES[dataset]}",
+        title=f"LeNet-5 as in the training chapter, on {TITLES[dataset]}",
         dataset=dataset,
         make_model=lambda: LeNet5("relu"),
         config=TrainConfig(num_epochs=num_epochs),
@@ -165,8 +165,8 @@ def _answers(record: dict, dataset: ImageDataset) -> torch.Tensor:
         fits = False
     if not fits:
         raise ResultsError(
-            f"The results file {record['experiment']}-seed{record['seed']}.json is damaged: its 'misread' should give a "
-            f"class for each misread test image: run python -m lenet_utils.runs {record['experiment']} --again."
+            f"The results file {record['experiment']}-seed{record['seed']}.json is damaged: its 'misread' should give "
+            f"a class for each misread test image: run python -m lenet_utils.runs {record['experiment']} --again."
         )
     return answers
 
@@ -213,13 +213,8 @@ EXPERIMENTS = {
             for name, recipe in MLPS.items()
         ),
         *(
-            Experiment(
-                f"lenet5-{dataset}",
-                f"{recipe.name}: {recipe.title}",
-                partial(measure_book_recipe, recipe=recipe),
-                SEEDS,
-            )
-            for dataset, recipe in BOOK_RECIPES.items()
+            Experiment(f"lenet5-{name}", recipe.title, partial(measure_book_recipe, recipe=recipe), SEEDS)
+            for name, recipe in BOOK_RECIPES.items()
         ),
         Experiment("recipe-r3-lightning", "R3, trained by Lightning", measure_lightning, SEEDS),
     )
