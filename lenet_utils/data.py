@@ -245,9 +245,10 @@ def _load_digits() -> ImageDataset:
 def _into_mnist_box(image: np.ndarray) -> Tensor:
     """An 8×8 digit with values 0..16, scaled so that its ink just fits 20×20, centred by mass in 28×28 (uint8)."""
     rows, columns = np.nonzero(image.any(1))[0], np.nonzero(image.any(0))[0]
-    ink = torch.from_numpy(image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] / 16)  # float64: the same everywhere
+    ink = torch.from_numpy(image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] / 16)
     scale = 20 / max(ink.shape)
     size = [max(1, round(n * scale)) for n in ink.shape]
+    # In float64, so that every processor rounds to the same pixels.
     ink = functional.interpolate(ink[None, None], size=size, mode="bicubic", align_corners=False)[0, 0]
     field = torch.zeros(28, 28, dtype=ink.dtype)
     field[: size[0], : size[1]] = ink.clamp(0, 1)

@@ -15,11 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import DATA_DIR, sentence
+from conftest import DATA_DIR, ROOT, sentence
 from mirror import serving
 from torchvision import datasets
 
 from lenet_utils import canonical, data
+from lenet_utils.checkpoints import dataset_fingerprint
 from lenet_utils.data import DataError, ImageDataset, load
 from lenet_utils.inputs import MNIST_MEAN, MNIST_STD
 
@@ -471,3 +472,11 @@ def test_unsound_datasets_are_refused(changes, parts):
     with pytest.raises(ValueError, match="must") as caught:
         make(**changes)
     sentence(caught.value, *parts)
+
+
+def test_the_digits_are_the_same_on_every_processor(digits):
+    """As far as one can tell on one: without its vector instructions, which round otherwise."""
+    program = "from lenet_utils import checkpoints, data; print(checkpoints.dataset_fingerprint(data.load('digits')))"
+    environment = os.environ | {"ATEN_CPU_CAPABILITY": "default", "PYTHONPATH": str(ROOT)}
+    found = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == dataset_fingerprint(digits)
