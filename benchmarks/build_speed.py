@@ -17,10 +17,10 @@ from pathlib import Path
 import torch
 from common import ROOT, report, seconds  # which also puts the checkout on the path
 
-from lenet_utils import canonical, data
-from lenet_utils.config import TrainConfig
+from lenet_utils import data, downloads
 from lenet_utils.models import LeNet5, seeded
-from lenet_utils.training import train
+from lenet_utils.paths import data_dir
+from lenet_utils.training import TrainConfig, train
 
 REPEATS = 3
 PROGRAM = "import sys; from jupyter_book.cli.main import main; sys.argv[0] = 'jupyter-book'; main()"
@@ -33,7 +33,7 @@ def build(tree: Path, dataset: str, *options: str) -> None:
     """Run ``jupyter-book build .`` in ``tree``; what it printed is shown if it fails."""
     environment = os.environ | {
         "LENET_DATASET": dataset,
-        "LENET_DATA_DIR": str(data.data_dir().resolve()),
+        "LENET_DATA_DIR": str(data_dir().resolve()),
         "LENET_CACHE_DIR": str(tree / ".cache"),
         "PYTHONPATH": str(tree),
     }
@@ -61,7 +61,7 @@ def yardstick() -> float:
 def main() -> None:
     """Build in turns; leave MNIST out where it is not on disk."""
     datasets = ["mnist", "digits"]
-    if not all(path.exists() for path, _ in canonical.files("mnist", data.data_dir()).values()):
+    if not all(path.exists() for path, _ in downloads.files("mnist", data_dir()).values()):
         print("MNIST is not on disk: timing the embedded digits only.")
         datasets = ["digits"]
     measured: dict[str, list[float]] = {}

@@ -18,9 +18,10 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from lenet_utils.data import ImageDataset, load
-from lenet_utils.inputs import MNIST_MEAN, MNIST_STD
+from lenet_utils.device import pick_device
 from lenet_utils.models import LeNet5, seeded
-from lenet_utils.training import TrainConfig, make_optimizer, pick_device, train
+from lenet_utils.preprocessing import MNIST_MEAN, MNIST_STD
+from lenet_utils.training import TrainConfig, make_optimizer, train
 
 REPEATS = 3
 CONFIG = TrainConfig(num_epochs=1, schedule="constant", learning_rate=0.001)

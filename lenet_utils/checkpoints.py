@@ -1,63 +1,19 @@
-"""Trained networks kept on disk under a name that says all they depend on, so that no stale one is ever used."""
+"""Trained networks kept on disk: written whole, read only when their digest is right."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-import platform
-import tempfile
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import torch
 from filelock import FileLock
-from torch import Tensor
 
-from lenet_utils.data import ImageDataset
+from lenet_utils.paths import read_file, shorten, write_file
 
-
-def cache_dir() -> Path:
-    """Where checkpoints lie: ``LENET_CACHE_DIR``, else ``.cache/`` in the checkout, else a folder in the home."""
-    if os.environ.get("LENET_CACHE_DIR"):
-        return Path(os.environ["LENET_CACHE_DIR"]).expanduser()
-    checkout = Path(__file__).resolve().parent.parent
-    inside = (checkout / "pyproject.toml").exists()
-    return checkout / ".cache" if inside else Path.home() / ".cache" / "lenet_utils" / "checkpoints"
-
-
-def code_fingerprint() -> str:
-    """A digest of this package's source and of the versions that decide its numbers."""
-    digest = hashlib.sha256()
-    for path in sorted(path for path in Path(__file__).parent.iterdir() if path.suffix in (".py", ".c")):
-        digest.update(path.name.encode() + path.read_bytes())
-    versions = [platform.python_version(), torch.__version__, np.__version__, platform.machine()]
-    return hashlib.sha256(digest.digest() + " ".join(versions).encode()).hexdigest()
-
-
-def dataset_fingerprint(dataset: ImageDataset) -> str:
-    """A digest of every pixel and label, of all three parts."""
-    digest = hashlib.sha256()
-    for part in ("train", "validation", "test"):
-        for kind in ("images", "labels"):
-            digest.update(getattr(dataset, f"{part}_{kind}").contiguous().numpy())
-    return digest.hexdigest()
-
-
-def state_fingerprint(state: dict[str, Tensor]) -> str:
-    """A digest of weights, their names and their shapes."""
-    digest = hashlib.sha256()
-    for name, value in state.items():
-        digest.update(f"{name}{tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().numpy())
-    return digest.hexdigest()
-
-
-def combined_fingerprint(**parts: object) -> str:
-    """One short digest of named parts, each of which JSON can hold."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:20]
+DIGEST_SIZE = hashlib.sha256().digest_size
 
 
 @contextmanager
@@ -70,7 +26,7 @@ def exclusively(path: Path) -> Iterator[None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
-    except OSError:
+    except (OSError, NotImplementedError):  # the latter from a file system without locks
         pass
     try:
         yield
@@ -79,30 +35,37 @@ def exclusively(path: Path) -> Iterator[None]:
 
 
 def save(path: Path, content: dict) -> None:
-    """Write tensors and plain values so that ``path`` holds all of them or stays as it was.
+    """Write tensors and plain values, with a digest, so that ``path`` holds all of them or stays as it was.
 
     Raises
     ------
     OSError
-        If the folder cannot be written, or is full; the temporary file is gone then.
+        As :func:`lenet_utils.paths.write_file` does.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".saving-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            torch.save(content, file)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    archive = buffer.getvalue()
+    write_file(path, hashlib.sha256(archive).digest() + archive)
 
 
 def load(path: Path) -> dict | None:
-    """What :func:`save` wrote, or None when there is no such file or it is damaged.
+    """What :func:`save` wrote, or None when there is no such file or it is damaged; of the latter a line tells.
 
-    Only tensors and plain values are read (``weights_only=True``): nothing in the file can run.
+    Only tensors and plain values are read (``weights_only=True``), and only from a file whose digest is right: torch
+    itself would load one with a flipped bit.
     """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # missing, or damaged: reading a damaged pickle can raise anything
+        content = read_file(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        print(f"{shorten(path)} cannot be read ({error.strerror}): it is made anew.")
+        return None
+    digest, archive = content[:DIGEST_SIZE], content[DIGEST_SIZE:]
+    try:
+        if hashlib.sha256(archive).digest() != digest:
+            raise ValueError("another digest")
+        return torch.load(io.BytesIO(archive), map_location="cpu", weights_only=True)
+    except Exception:  # reading what is no archive can raise anything
+        print(f"{shorten(path)} is damaged: it is made anew.")
         return None

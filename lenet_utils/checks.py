@@ -29,14 +29,14 @@ def check_images(images: Tensor, channels: int, size: int) -> None:
     if images.ndim != 4 or tuple(images.shape[1:]) != (channels, size, size):
         hint = ""
         if images.ndim == 4 and images.shape[1] == channels and images.shape[2] == images.shape[3] < size:
-            hint = f" Pad smaller images before they are scaled: lenet_utils.data.prepare(pixels, {size}) does both."
+            hint = f" Pad smaller images, then scale them: lenet_utils.preprocessing.prepare(pixels, {size}) does both."
         elif images.ndim == 3 and channels == 1:
             hint = " Add the channel: images.unsqueeze(1)."
         raise ValueError(f"Expected images of shape {expected}; got {tuple(images.shape)}.{hint}")
     if not images.is_floating_point():
         raise TypeError(
             f"Expected floating-point images of shape {expected}; got {images.dtype}. "
-            f"Scale pixels first: lenet_utils.data.standardise(images)."
+            f"Scale pixels first: lenet_utils.preprocessing.standardise(images)."
         )
 
 

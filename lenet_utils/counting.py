@@ -30,6 +30,8 @@ class LayerRow:
     macs : int
         Multiply-adds: one for every input that is multiplied by a weight.  Adding a bias is none, nor is pooling
         without weights.
+    kernel : tuple of int, optional
+        Height and width of the field from which a unit takes its inputs in each map; None where there are no places.
     """
 
     name: str
@@ -38,6 +40,7 @@ class LayerRow:
     parameters: int
     connections: int
     macs: int
+    kernel: tuple[int, int] | None = None
 
 
 def layer_table(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> list[LayerRow]:
@@ -60,15 +63,18 @@ def layer_table(model: nn.Module, input_shape: tuple[int, ...] | None = None) ->
     Examples
     --------
     >>> from lenet_utils.models import LeNet5
-    >>> layer_table(LeNet5())[0]
-    LayerRow(name='c1', kind='Conv2d', output_shape=(6, 28, 28), parameters=156, connections=122304, macs=117600)
+    >>> row = layer_table(LeNet5())[0]
+    >>> row.name, row.output_shape, row.parameters, row.connections, row.kernel
+    ('c1', (6, 28, 28), 156, 122304, (5, 5))
     """
     rows = []
     for name, layer, output in _run(model, input_shape):
         counts = _count(layer, tuple(output.shape[1:]))
         if counts:
             parameters = sum(p.numel() for p in layer.parameters() if p.requires_grad)
-            rows.append(LayerRow(name, type(layer).__name__, tuple(output.shape[1:]), parameters, *counts))
+            rows.append(
+                LayerRow(name, type(layer).__name__, tuple(output.shape[1:]), parameters, *counts, _kernel(layer))
+            )
     return rows
 
 
@@ -98,6 +104,11 @@ def receptive_field(model: nn.Module, input_shape: tuple[int, ...] | None = None
             distance *= _side(layer.stride)
             fields[name] = (size, distance)
     return fields
+
+
+def _kernel(layer: nn.Module) -> tuple[int, int] | None:
+    kernel = getattr(layer, "kernel_size", None)
+    return (kernel, kernel) if isinstance(kernel, int) else kernel
 
 
 def _side(value: int | tuple[int, ...]) -> int:

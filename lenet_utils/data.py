@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import os
 import sys
@@ -14,22 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lenet_utils import canonical
-from lenet_utils.canonical import DataError
-from lenet_utils.inputs import center_by_mass, pad, paper_range, prepare, standardise
-
-__all__ = [
-    "DataError",
-    "ImageDataset",
-    "center_by_mass",
-    "data_dir",
-    "fingerprint",
-    "load",
-    "pad",
-    "paper_range",
-    "prepare",
-    "standardise",
-]
+from lenet_utils import downloads
+from lenet_utils.downloads import DataError
+from lenet_utils.paths import data_dir, read_file
+from lenet_utils.preprocessing import center_by_mass
 
 NUM_VALIDATION = 5_000
 SPLIT_SEED = 42
@@ -130,7 +119,7 @@ def load(name: str = "auto", root: str | os.PathLike | None = None) -> ImageData
         network), or ``"auto"``: what the environment's ``LENET_DATASET`` names, else MNIST from disk, else MNIST
         downloaded, else the digits, with a line that says why.  A name other than ``"auto"`` never falls back.
     root : path, optional
-        The data folder; see :func:`data_dir`.
+        The data folder; see :func:`lenet_utils.paths.data_dir`.
 
     Returns
     -------
@@ -163,27 +152,18 @@ def load(name: str = "auto", root: str | os.PathLike | None = None) -> ImageData
     return dataset
 
 
-def data_dir(root: str | os.PathLike | None = None) -> Path:
-    """The data folder: ``root``, else ``LENET_DATA_DIR``, else ``data/`` in the checkout, else one in the home."""
-    root = root if root is not None else os.environ.get("LENET_DATA_DIR")
-    if root:
-        return Path(root).expanduser()
-    checkout = Path(__file__).resolve().parent.parent
-    return checkout / "data" if (checkout / "pyproject.toml").exists() else Path.home() / ".cache" / "lenet_utils"
-
-
 def fingerprint(name: str = "auto", root: str | os.PathLike | None = None) -> str:
     """What :func:`load` would read now, as a short string; nothing is unpacked or downloaded."""
     chosen = _chosen(name)
     if chosen == "digits":
         return chosen
-    paths = [path for path, _ in canonical.files("mnist" if chosen == "auto" else chosen, data_dir(root)).values()]
+    paths = [path for path, _ in downloads.files("mnist" if chosen == "auto" else chosen, data_dir(root)).values()]
     return " ".join([chosen, *map(_digest, paths)])
 
 
 def _digest(path: Path) -> str:
     try:
-        return canonical.md5_of(path.read_bytes())[:8]
+        return downloads.md5_of(read_file(path))[:8]
     except OSError:
         return "missing"
 
@@ -212,8 +192,8 @@ def _split(images: Tensor, labels: Tensor, num_validation: int) -> tuple[Tensor,
 
 
 def _load_canonical(name: str, folder: Path) -> ImageDataset:
-    arrays, checksum = canonical.read(name, folder)
-    train_images, train_labels, test_images, test_labels = (arrays[part] for part in canonical.PARTS)
+    arrays, checksum = downloads.read(name, folder)
+    train_images, train_labels, test_images, test_labels = (arrays[part] for part in downloads.PARTS)
     return ImageDataset(
         name,
         CLASS_NAMES[name],
@@ -255,10 +235,22 @@ def _into_mnist_box(image: np.ndarray) -> Tensor:
     return center_by_mass((field * 255).round().to(torch.uint8))
 
 
-if __name__ == "__main__":
-    for wanted in sys.argv[1:] or ["auto"]:
+def main(arguments: list[str] | None = None) -> int:
+    """Make data sets ready, from the command line: ``python -m lenet_utils.data mnist``; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m lenet_utils.data", description="Find data sets, download what is missing, and check all of it."
+    )
+    names = ", ".join(["auto", *CLASS_NAMES])
+    parser.add_argument("name", nargs="*", default=["auto"], help=f"one or several of {names}; by default auto")
+    for name in parser.parse_args(arguments).name:
         try:
-            source = load(wanted).source
+            source = load(name).source
         except (DataError, ValueError) as problem:
-            sys.exit(str(problem))
+            print(problem, file=sys.stderr)
+            return 1
         print(f"{source[:1].upper()}{source[1:]}: ready.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

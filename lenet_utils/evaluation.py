@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lenet_utils.training import winners
-
 
 @torch.no_grad()
-def outputs(model: nn.Module, images: Tensor, batch_size: int = 1_000) -> Tensor:
+def outputs(model: nn.Module, images: Tensor, batch_size: int = 250) -> Tensor:
     """What the network says: logits, or penalties where the smallest wins.
 
     Parameters
     ----------
     model : torch.nn.Module
     images : torch.Tensor, shape (N, C, H, W), float
-        Prepared as in training; see :func:`lenet_utils.data.prepare`.
+        Prepared as in training; see :func:`lenet_utils.preprocessing.prepare`.
     batch_size : int
         How many images go through at once; it changes the time, not the result.
 
@@ -32,9 +32,30 @@ def outputs(model: nn.Module, images: Tensor, batch_size: int = 1_000) -> Tensor
     return torch.cat([model(batch.to(device)).cpu() for batch in images.split(batch_size)])
 
 
-def predict(model: nn.Module, images: Tensor, batch_size: int = 1_000) -> Tensor:
+def predicted_classes(model: nn.Module, outputs: Tensor) -> Tensor:
+    """The class that each row of ``outputs`` (N, num_classes) stands for: the largest, or the smallest penalty."""
+    return outputs.argmin(1) if getattr(model, "smallest_wins", False) else outputs.argmax(1)
+
+
+def predict(model: nn.Module, images: Tensor, batch_size: int = 250) -> Tensor:
     """The class that the network gives each image: shape (N,), int64; parameters as in :func:`outputs`."""
-    return winners(model, outputs(model, images, batch_size))
+    return predicted_classes(model, outputs(model, images, batch_size))
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module, images: Tensor, labels: Tensor, loss: Callable[[Tensor, Tensor], Tensor]
+) -> tuple[float, float]:
+    """Mean loss, and error rate in per cent, over all images; parameters as in :func:`outputs`.
+
+    Parameters
+    ----------
+    labels : torch.Tensor, shape (N,), int64
+    loss : callable
+        Takes outputs (N, num_classes) and labels, returns their mean loss.
+    """
+    found, labels = outputs(model, images), labels.cpu()
+    return float(loss(found, labels)), error_rate(predicted_classes(model, found), labels)
 
 
 def error_rate(predictions: Tensor, labels: Tensor) -> float:

@@ -8,9 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from lenet_utils.checks import check_images, choose
-from lenet_utils.original import LeNet5Original
-
-__all__ = ["ACTIVATIONS", "MLP", "POOLINGS", "LeNet5", "LeNet5Original", "check_images", "choose", "seeded"]
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "sigmoid": nn.Sigmoid}
 POOLINGS: dict[str, type[nn.Module]] = {"average": nn.AvgPool2d, "max": nn.MaxPool2d}

@@ -6,13 +6,13 @@ the book's site replaces them by the page's own colours, so that figures read we
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 INK, PAPER = "#1a1b1c", "#fdfcfb"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe & Ito (2008), without black
@@ -157,49 +157,6 @@ def plot_feature_maps(maps: np.ndarray, ax: Axes | None = None, size: float = 0.
     return plot_images(maps, num_columns=8, ax=ax, size=size)
 
 
-def plot_trials(
-    errors: np.ndarray, names: Sequence[str], values: Sequence[Sequence[str]], ax: Axes | None = None
-) -> Axes:
-    """Error rates in per cent of all combinations of settings, NaN where there is none.
-
-    Parameters
-    ----------
-    errors : numpy.ndarray, shape (product of the numbers of values,)
-        The last setting varies fastest.
-    names : sequence of str
-        Of the settings; with two, the errors are drawn as a grid, else as bars.
-    values : sequence of sequences of str
-        What each setting was set to.
-    """
-    if len(names) == 2:
-        rows, columns = values
-        ax = _axes(ax, figsize=(1.6 + 0.9 * len(columns), 1.1 + 0.6 * len(rows)))
-        grid = errors.reshape(len(rows), len(columns))
-        shades = np.zeros((*grid.shape, 4))
-        shades[..., :3] = mpl.colors.to_rgb(COLOURS[1])
-        shades[..., 3] = 0.75 * np.nan_to_num(grid, nan=100) / 100
-        ax.imshow(shades, aspect="auto")
-        for (row, column), error in np.ndenumerate(grid):
-            text = "diverged" if np.isnan(error) else f"{error:.1f}"
-            weight = "bold" if error == np.nan_to_num(grid, nan=np.inf).min() else "normal"
-            ax.text(column, row, text, ha="center", va="center", weight=weight)
-        ax.set_xticks(range(len(columns)), columns)
-        ax.set_yticks(range(len(rows)), rows)
-        ax.set(xlabel=names[1], ylabel=names[0], title="validation error (%)")
-        ax.tick_params(length=0)
-        ax.spines[:].set_visible(False)
-        return ax
-    labels = [", ".join(combination) for combination in itertools.product(*values)]
-    ax = _axes(ax, figsize=(5.4, 0.8 + 0.32 * len(labels)))
-    bars = ax.barh(range(len(labels)), np.nan_to_num(errors), color=COLOURS[0])
-    ax.bar_label(bars, ["diverged" if np.isnan(error) else f"{error:.1f}" for error in errors], padding=3)
-    ax.set_yticks(range(len(labels)), labels)
-    ax.invert_yaxis()
-    ax.margins(x=0.15)
-    ax.set(xlabel="validation error (%)", ylabel=", ".join(names))
-    return ax
-
-
 def plot_embedding(
     points: np.ndarray, labels: Sequence[int], class_names: Sequence[str], ax: Axes | None = None, legend: bool = True
 ) -> Axes:
@@ -226,6 +183,64 @@ def plot_embedding(
             box = {"boxstyle": "round,pad=0.15", "facecolor": PAPER, "edgecolor": CLASS_COLOURS[label % 10]}
             ax.text(*middle, class_names[label], ha="center", va="center", fontsize="small", bbox=box)
     return ax
+
+
+class LiveCurves:
+    """Train loss, train accuracy and accuracy on what is watched, redrawn after each epoch.
+
+    Pass it to :func:`lenet_utils.training.train` as ``on_epoch``.
+
+    Parameters
+    ----------
+    num_epochs : int
+        How far the horizontal axis reaches.
+    watched : str
+        What the history's ``validation_*`` are of, for the legend.
+
+    Attributes
+    ----------
+    figure : matplotlib.figure.Figure
+    """
+
+    def __init__(self, num_epochs: int, watched: str = "test") -> None:
+        self.num_epochs, self.watched = num_epochs, watched
+        self.figure, self._ax = plt.subplots(figsize=(5.4, 3.2))
+        plt.close(self.figure)  # shown by the handle, not once more at the end of the cell
+        self._handle = _display(self.figure)
+
+    def __call__(self, history) -> None:
+        """Redraw with what a :class:`lenet_utils.training.History` holds by now."""
+        plot_history(history, self.num_epochs, self.watched, self._ax)
+        if self._handle is not None:
+            self._handle.update(self.figure)
+
+
+def plot_history(history, num_epochs: int, watched: str, ax: Axes | None = None) -> Axes:
+    """One run, a :class:`lenet_utils.training.History`: losses and accuracies on one axis, as tutorials draw them."""
+    curves = {
+        "train loss": history.train_loss,
+        "train accuracy": [1 - error / 100 for error in history.train_error],
+        f"{watched} accuracy": [1 - error / 100 for error in history.validation_error],
+    }
+    ax = _axes(ax)
+    ax.clear()
+    for (name, values), style, colour in zip(curves.items(), ("-", "--", "-."), COLOURS[1:], strict=False):
+        ax.plot(range(1, len(values) + 1), values, style, color=colour, marker="o", markersize=3, label=name)
+    ax.set(xlabel="epoch", ylabel="loss (nats), accuracy (0 to 1)", xlim=(0.8, num_epochs + 0.2), ylim=(0, None))
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.grid(axis="y")
+    ax.legend()
+    return ax
+
+
+def _display(figure: Figure):
+    """A handle by which the shown figure can be changed, or None where nobody would see it."""
+    try:
+        from IPython import get_ipython
+        from IPython.display import display
+    except ImportError:
+        return None
+    return display(figure, display_id=True) if get_ipython() is not None else None
 
 
 def _axes(ax: Axes | None, **figure: object) -> Axes:

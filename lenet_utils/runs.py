@@ -1,18 +1,18 @@
-"""Long runs, from the command line: ``python -m lenet_utils.runs original --seeds 0 1``.
+"""Long runs, from the command line: ``python -m lenet_utils.runs original --seeds 100 101``.
 
 Every experiment and seed has one file in ``results/``, brought up to date after each pass.  A run that was killed goes
 on after its last finished pass when the same command is given again; one that is complete is left alone.
 
-To add an experiment, write a function that takes a :class:`lenet_utils.experiment.Run` and
+To add an experiment, write a function that takes a :class:`lenet_utils.run_store.Run` and
 
-1. calls ``run.begin(configuration, data)``,
+1. calls ``run.begin(data, device)``,
 2. sets everything up from ``run.seed``, and goes on from ``run.state`` (tensors) and ``len(run.passes)`` if the run was
    begun before,
 3. after each pass (or whatever its unit of work is) calls ``run.finish_pass(measured, state, complete=...)``, and
    returns when that says False;
 
-wrap it in an :class:`lenet_utils.experiment.Experiment`, and add it to ``EXPERIMENTS``.  Chapters read what it
-measured with :func:`load_results`.
+wrap it in an :class:`lenet_utils.run_store.Experiment`, and add it to the ``EXPERIMENTS`` of its folder.  Chapters read
+what it measured with :func:`lenet_utils.run_store.load_results`.
 """
 
 from __future__ import annotations
@@ -21,27 +21,20 @@ import argparse
 import sys
 import time
 
-from lenet_utils import bridge, original_runs, recipe_runs
 from lenet_utils.checks import choose
-from lenet_utils.config import TrainingError
-from lenet_utils.data import DataError
-from lenet_utils.experiment import (
-    Experiment,
-    MissingResultsError,
-    ResultsError,
-    Run,
-    load_results,
-    open_run,
-    results_path,
-    write,
-)
-
-__all__ = ["EXPERIMENTS", "Experiment", "MissingResultsError", "ResultsError", "Run", "load_results", "main", "run"]
+from lenet_utils.downloads import DataError
+from lenet_utils.original import ablation
+from lenet_utils.original import experiments as of_1998
+from lenet_utils.recipes import experiments as since_then
+from lenet_utils.recipes import search
+from lenet_utils.run_store import Experiment, ResultsError, Run, open_run, results_path, write
+from lenet_utils.training import TrainingError
 
 EXPERIMENTS: dict[str, Experiment] = {
-    **original_runs.EXPERIMENTS,
-    **bridge.EXPERIMENTS,
-    **recipe_runs.EXPERIMENTS,
+    **of_1998.EXPERIMENTS,
+    **ablation.EXPERIMENTS,
+    **since_then.EXPERIMENTS,
+    **search.EXPERIMENTS,
 }
 
 
@@ -52,12 +45,20 @@ def run(experiment: Experiment, seed: int, again: bool = False, until: int | Non
     ----------
     experiment : Experiment
     seed : int
+        Not negative.
     again : bool
         Begin anew; what was measured before stays until the first pass is over.
     until : int, optional
         Stop after this pass; the rest can follow later.
+
+    Raises
+    ------
+    ResultsError
+        If what is stored was measured with another configuration.
     """
-    current = Run(experiment.name, seed) if again else open_run(experiment.name, seed)
+    if seed < 0:
+        raise ValueError(f"A seed is a whole number from 0 on; got {seed}.")
+    current = open_run(experiment, seed, again)
     if current.complete or (until is not None and len(current.passes) >= until):
         if not results_path(experiment.name, seed).exists():
             write(current.record())
@@ -77,7 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("experiment", nargs="+", help="names from below, in the order wanted, or all")
-    parser.add_argument("--seeds", type=int, nargs="+", help="instead of the experiment's own")
+    parser.add_argument("--seeds", type=int, nargs="+", help="whole numbers from 0 on, instead of the experiment's own")
     parser.add_argument("--until", type=int, metavar="PASS", help="stop after this pass")
     parser.add_argument("--again", action="store_true", help="forget what was measured before")
     options = parser.parse_args(arguments)

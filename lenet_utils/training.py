@@ -3,41 +3,98 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
-from pathlib import Path
+from dataclasses import asdict, dataclass, field
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from lenet_utils import checkpoints
-from lenet_utils.config import OPTIMIZERS, History, TrainConfig, TrainingError
-from lenet_utils.data import ImageDataset, prepare
+from lenet_utils import checkpoints, fingerprints
+from lenet_utils.checks import choose
+from lenet_utils.data import ImageDataset
+from lenet_utils.device import is_watched, pick_device
+from lenet_utils.evaluation import evaluate, predicted_classes
 from lenet_utils.models import seeded
+from lenet_utils.paths import cache_dir
+from lenet_utils.preprocessing import prepare
+
+OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+SCHEDULES = ("constant", "one-cycle", "plateau")
 
 
-def pick_device() -> torch.device:
-    """The device to compute on: what ``LENET_DEVICE`` names, else CUDA, else MPS, else the CPU.
+class TrainingError(RuntimeError):
+    """Training cannot go on; the message names the step and the learning rate."""
 
-    Raises
-    ------
-    ValueError
-        If ``LENET_DEVICE`` names a device that this machine or this build of torch does not have.
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """All that a training run depends on, besides the network and the data.
+
+    The defaults are the book's own two-epoch recipe.
+
+    Parameters
+    ----------
+    num_epochs, batch_size : int
+    optimizer : {"adam", "adamw", "sgd"}
+    learning_rate : float
+        The peak rate under ``"one-cycle"``.
+    momentum : float
+        Of SGD; the others ignore it.
+    weight_decay : float
+    schedule : {"one-cycle", "constant", "plateau"}
+        ``"plateau"`` multiplies the rate by ``plateau_factor`` when the validation loss has not improved for
+        ``plateau_patience`` epochs.
+    input_size, scaling : int, str
+        How pixels become input; see :func:`lenet_utils.preprocessing.prepare`.
+    seed : int
+        Decides the order of the images and, in :func:`lenet_utils.training.trained`, the initial weights.
     """
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    present = [name for name, there in available.items() if there]
-    wanted = os.environ.get("LENET_DEVICE") or present[0]
-    kind, _, index = wanted.partition(":")
-    count = torch.cuda.device_count() if kind == "cuda" else 1
-    if kind not in present or (":" in wanted and not (index.isdigit() and int(index) < count)):
-        raise ValueError(f"LENET_DEVICE={wanted!r} is not available here: choose one of {', '.join(present)}.")
-    return torch.device(wanted)
+
+    num_epochs: int = 2
+    batch_size: int = 128
+    optimizer: str = "adam"
+    learning_rate: float = 0.015
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    schedule: str = "one-cycle"
+    plateau_factor: float = 0.1
+    plateau_patience: int = 10
+    input_size: int = 32
+    scaling: str = "standard"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        choose("optimizer", self.optimizer, OPTIMIZERS)
+        choose("schedule", self.schedule, dict.fromkeys(SCHEDULES))
+        for name in ("num_epochs", "batch_size", "learning_rate"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive; got {getattr(self, name)}.")
+
+
+@dataclass
+class History:
+    """What happened in a run, epoch by epoch; losses are means over all images of an epoch, errors are in per cent.
+
+    ``train_*`` are taken while learning, so that they average over the weights of the whole epoch; ``validation_*``
+    are taken at its end.
+    """
+
+    config: TrainConfig
+    dataset: str
+    device: str
+    step_losses: list[float] = field(default_factory=list)
+    learning_rates: list[float] = field(default_factory=list)
+    train_loss: list[float] = field(default_factory=list)
+    train_error: list[float] = field(default_factory=list)
+    validation_loss: list[float] = field(default_factory=list)
+    validation_error: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    images_per_second: float = 0.0
 
 
 def default_config(dataset: ImageDataset) -> TrainConfig:
@@ -55,9 +112,8 @@ def default_config(dataset: ImageDataset) -> TrainConfig:
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     """The optimizer that ``config`` describes, over all parameters of ``model``."""
     extra = {"momentum": config.momentum} if config.optimizer == "sgd" else {}
-    return OPTIMIZERS[config.optimizer](
-        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, **extra
-    )
+    make = OPTIMIZERS[config.optimizer]
+    return make(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, **extra)
 
 
 def train(
@@ -77,9 +133,9 @@ def train(
     Parameters
     ----------
     model : torch.nn.Module
-        Maps float images (N, 1, H, W) to outputs (N, num_classes); it is moved to :func:`pick_device`'s choice.
-        One whose attribute ``channels_last`` is true must not care in which order its maps lie in memory
-        (``flatten`` does not, ``view`` does): on a CPU it learns in the order that is faster.
+        Maps float images (N, 1, H, W) to outputs (N, num_classes); it is moved to the device that
+        :func:`lenet_utils.device.pick_device` chooses.  One whose attribute ``channels_last`` is true must not care in
+        which order its maps lie in memory (``flatten`` does not, ``view`` does): on a CPU it takes the faster one.
     dataset : ImageDataset
     config : TrainConfig, optional
         By default :func:`default_config`'s.
@@ -114,9 +170,8 @@ def train(
     schedule = _make_schedule(optimizer, config, config.num_epochs * steps_per_epoch)
     generator = torch.Generator().manual_seed(config.seed)
     history = History(config, dataset.name, device.type)
-    bar = tqdm(
-        total=config.num_epochs * steps_per_epoch, unit="step", leave=False, disable=not (progress and is_watched())
-    )
+    shown = progress and is_watched()
+    bar = tqdm(total=config.num_epochs * steps_per_epoch, unit="step", leave=False, disable=not shown)
 
     with bar, _fast_order(model, device):
         for epoch in range(1, config.num_epochs + 1):
@@ -136,7 +191,7 @@ def train(
                 if schedule and config.schedule == "one-cycle":
                     schedule.step()
                 losses.append(batch_loss.detach())
-                wrong += (winners(model, outputs) != labels[batch]).sum()
+                wrong += (predicted_classes(model, outputs) != labels[batch]).sum()
                 if len(losses) % 20 == 0 or len(losses) == steps_per_epoch:
                     _check_finite(losses, history)
                 bar.update()
@@ -146,7 +201,7 @@ def train(
             history.step_losses += values.tolist()
             history.train_loss.append(float((values * sizes).sum() / sizes.sum()))
             history.train_error.append(100 * int(wrong) / len(images))
-            validation_loss, validation_error = _judge(model, held_out, held_out_labels, loss)
+            validation_loss, validation_error = evaluate(model, held_out, held_out_labels, loss)
             history.validation_loss.append(validation_loss)
             history.validation_error.append(validation_error)
             history.images_per_second = epoch * len(images) / history.seconds
@@ -168,7 +223,6 @@ def trained(
     dataset: ImageDataset,
     config: TrainConfig | None = None,
     progress: bool = True,
-    cache_dir: Path | None = None,
 ) -> tuple[nn.Module, History]:
     """A network trained as ``config`` says: loaded if that was done before on this machine, else trained and kept.
 
@@ -178,13 +232,11 @@ def trained(
         Takes nothing and returns the network; its initial weights are drawn from ``config.seed``.
     dataset, config, progress
         As in :func:`train`.
-    cache_dir : pathlib.Path, optional
-        See :func:`lenet_utils.checkpoints.cache_dir`.
 
     Returns
     -------
     model : torch.nn.Module
-        In evaluation mode, on :func:`pick_device`'s choice.
+        In evaluation mode, on :func:`lenet_utils.device.pick_device`'s choice.
     history : History
         As it was recorded when the network was trained.
 
@@ -197,30 +249,26 @@ def trained(
     config = config or default_config(dataset)
     device = pick_device()
     model = seeded(make_model, config.seed)
-    name = checkpoints.combined_fingerprint(
-        weights=checkpoints.state_fingerprint(model.state_dict()),
-        structure=repr(model),
-        data=checkpoints.dataset_fingerprint(dataset),
+    name = fingerprints.combined_fingerprint(
+        weights=fingerprints.state_fingerprint(model.state_dict()),
+        structure=fingerprints.structure_fingerprint(model),
+        data=fingerprints.dataset_fingerprint(dataset),
         config=asdict(config),
-        code=checkpoints.code_fingerprint(),
+        code=fingerprints.code_fingerprint(),
         device=f"{device}, {torch.get_num_threads()} threads",
     )
-    path = (cache_dir or checkpoints.cache_dir()) / f"{type(model).__name__}-{dataset.name}-{name}.pt"
+    path = cache_dir() / f"{type(model).__name__}-{dataset.name}-{name}.pt"
     with checkpoints.exclusively(path):
         kept = checkpoints.load(path)
-        if isinstance(kept, dict) and kept.keys() == {"model", "history"}:
-            try:
-                found = History(config=config, **kept["history"])
-                model.load_state_dict(kept["model"])
-                return model.to(device).eval(), found
-            except (RuntimeError, TypeError, AttributeError):  # not what was kept
-                model = seeded(make_model, config.seed)
+        if kept is not None:
+            model.load_state_dict(kept["model"])
+            return model.to(device).eval(), History(config=config, **kept["history"])
         history = train(model, dataset, config, progress)
         record = {key: value for key, value in vars(history).items() if key != "config"}
         try:
             checkpoints.save(path, {"model": model.state_dict(), "history": record})
         except OSError as error:
-            print(f"The trained network was not kept: {path.parent} cannot be written ({error.strerror}).")
+            print(f"The trained network was not kept: {error}")
         return model, history
 
 
@@ -235,18 +283,12 @@ def _fast_order(model: nn.Module, device: torch.device) -> Iterator[None]:
         model.to(memory_format=torch.contiguous_format).eval()
 
 
-def winners(model: nn.Module, outputs: Tensor) -> Tensor:
-    """The class that each row of ``outputs`` (N, num_classes) stands for: the largest, or the smallest penalty."""
-    return outputs.argmin(1) if getattr(model, "smallest_wins", False) else outputs.argmax(1)
-
-
 def _make_schedule(optimizer, config: TrainConfig, num_steps: int):
     if config.schedule == "one-cycle":
         return torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, total_steps=num_steps + 1)
     if config.schedule == "plateau":
-        return torch.optim.lr_scheduler.ReduceLROnPlateau(
-            optimizer, factor=config.plateau_factor, patience=config.plateau_patience
-        )
+        factor, patience = config.plateau_factor, config.plateau_patience
+        return torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=factor, patience=patience)
     return None
 
 
@@ -268,20 +310,3 @@ def _check_finite(losses: list[Tensor], history: History) -> None:
             f"The loss became {float(losses[first])} at step {step + 1}, where the learning rate was "
             f"{history.learning_rates[step]:g}: lower it, or check the scale of the images."
         )
-
-
-@torch.no_grad()
-def _judge(model: nn.Module, images: Tensor, labels: Tensor, loss) -> tuple[float, float]:
-    """Mean loss and error rate in per cent, over all images."""
-    model.eval()
-    total, wrong = 0.0, 0
-    for x, y in zip(images.split(1_000), labels.split(1_000), strict=True):
-        outputs = model(x)
-        total += float(loss(outputs, y)) * len(x)
-        wrong += int((winners(model, outputs) != y).sum())
-    return total / len(images), 100 * wrong / len(images)
-
-
-def is_watched() -> bool:
-    """Whether somebody watches: a terminal or a live notebook, not the book's build (which sets LENET_PROGRESS=0)."""
-    return os.environ.get("LENET_PROGRESS", "1") != "0" and (sys.stderr.isatty() or "ipykernel" in sys.modules)

@@ -16,13 +16,14 @@ import matplotlib.pyplot as plt
 import pytest
 import torch
 
-from lenet_utils import canonical, data
+from lenet_utils import data, downloads
+from lenet_utils.paths import data_dir
 
 matplotlib.use("Agg")
 torch.set_num_threads(1)  # two threads beside another busy process are ten times slower than one
 
 ROOT = Path(__file__).resolve().parent.parent
-DATA_DIR = data.data_dir()  # before the tests clear LENET_DATA_DIR
+DATA_DIR = data_dir()  # before the tests clear LENET_DATA_DIR
 SITE = Path(os.environ["LENET_SITE"]).resolve() if os.environ.get("LENET_SITE") else None
 CACHES = [".cache", ".jupyter_cache", ".ipynb_checkpoints", ".pytest_cache", ".ruff_cache", "__pycache__"]
 NOT_SOURCES = [*CACHES, ".git", ".venv", "data", "_build", "lightning_logs", "*.egg-info", "kernel-ipc-*"]
@@ -63,7 +64,7 @@ def digits():
 @pytest.fixture(scope="session", params=["mnist", "fashion-mnist"])
 def canonical_dataset(request):
     """MNIST and Fashion-MNIST, where they are on disk; tests never download them."""
-    missing = [path for path, _ in canonical.files(request.param, DATA_DIR).values() if not path.exists()]
+    missing = [path for path, _ in downloads.files(request.param, DATA_DIR).values() if not path.exists()]
     if missing:
         pytest.skip(f"{missing[0]} is missing: run `make data`, or set LENET_DATA_DIR")
     return data.load(request.param, DATA_DIR)
@@ -72,7 +73,7 @@ def canonical_dataset(request):
 @pytest.fixture(scope="session")
 def mnist() -> data.ImageDataset:
     """MNIST, where it is on disk; tests never download it."""
-    missing = [path for path, _ in canonical.files("mnist", DATA_DIR).values() if not path.exists()]
+    missing = [path for path, _ in downloads.files("mnist", DATA_DIR).values() if not path.exists()]
     if missing:
         pytest.skip(f"{missing[0]} is missing: run `make data`, or set LENET_DATA_DIR")
     return data.load("mnist", DATA_DIR)

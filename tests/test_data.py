@@ -19,10 +19,11 @@ from conftest import DATA_DIR, ROOT, sentence
 from mirror import serving
 from torchvision import datasets
 
-from lenet_utils import canonical, data
-from lenet_utils.checkpoints import dataset_fingerprint
-from lenet_utils.data import DataError, ImageDataset, load
-from lenet_utils.inputs import MNIST_MEAN, MNIST_STD
+from lenet_utils import data, downloads
+from lenet_utils.data import ImageDataset, load
+from lenet_utils.downloads import DataError
+from lenet_utils.fingerprints import dataset_fingerprint
+from lenet_utils.preprocessing import MNIST_MEAN, MNIST_STD
 
 MNIST_TRAIN_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
 MNIST_TEST_COUNTS = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
@@ -44,7 +45,7 @@ def mirror(monkeypatch):
         "t10k-images-idx3-ubyte.gz": idx(draw.integers(0, 256, (20, 28, 28))),
         "t10k-labels-idx1-ubyte.gz": idx(draw.integers(0, 10, 20)),
     }
-    published = [(name, canonical.md5_of(content)) for name, content in contents.items()]
+    published = [(name, downloads.md5_of(content)) for name, content in contents.items()]
     monkeypatch.setattr(datasets.MNIST, "resources", published)
     monkeypatch.setattr(data, "NUM_VALIDATION", 10)
     with serving(contents) as server:
@@ -120,10 +121,10 @@ def test_canonical_counts_and_split(canonical_dataset):
 
 
 def test_test_part_agrees_with_torchvisions_own_reader(canonical_dataset, tmp_path):
-    reader = canonical._torchvision(canonical_dataset.name)
+    reader = downloads._torchvision(canonical_dataset.name)
     raw = tmp_path / reader.__name__ / "raw"
     raw.mkdir(parents=True)
-    for part, (path, _) in canonical.files(canonical_dataset.name, DATA_DIR).items():
+    for part, (path, _) in downloads.files(canonical_dataset.name, DATA_DIR).items():
         if part.startswith("t10k"):
             (raw / path.stem).write_bytes(gzip.decompress(path.read_bytes()))
         else:  # torchvision only looks whether these exist
@@ -284,7 +285,7 @@ class TestDamagedFile:
         sentence(
             caught.value,
             f"{stored / name} is damaged",
-            f"{len(found):,} bytes with MD5 {canonical.md5_of(found)}, expected {expected}",
+            f"{len(found):,} bytes with MD5 {downloads.md5_of(found)}, expected {expected}",
             "connect to the network",
         )
         assert contents(stored) == before
@@ -300,7 +301,7 @@ class TestBadMirror:
     name = "t10k-images-idx3-ubyte.gz"
 
     def test_leaves_nothing_half_finished(self, stored, mirror, monkeypatch, behaviour):
-        monkeypatch.setattr(canonical, "TIMEOUT_SECONDS", 0.3)
+        monkeypatch.setattr(downloads, "TIMEOUT_SECONDS", 0.3)
         (stored / self.name).unlink()
         before = contents(stored.parent.parent)
         mirror.behaviour = behaviour
@@ -312,7 +313,7 @@ class TestBadMirror:
         assert len(list(stored.iterdir())) == len(before)  # no folder is left either
 
     def test_keeps_the_damaged_file_it_could_not_replace(self, stored, mirror, monkeypatch, behaviour):
-        monkeypatch.setattr(canonical, "TIMEOUT_SECONDS", 0.3)
+        monkeypatch.setattr(downloads, "TIMEOUT_SECONDS", 0.3)
         damage(stored / self.name, "truncated")
         before = contents(stored)
         mirror.behaviour = behaviour
@@ -321,7 +322,7 @@ class TestBadMirror:
         assert contents(stored) == before
 
     def test_is_passed_over_for_a_better_one(self, stored, mirror, monkeypatch, behaviour):
-        monkeypatch.setattr(canonical, "TIMEOUT_SECONDS", 0.3)
+        monkeypatch.setattr(downloads, "TIMEOUT_SECONDS", 0.3)
         (stored / self.name).unlink()
         mirror.behaviour = behaviour
         with serving(mirror.contents) as second:
@@ -397,7 +398,8 @@ def test_a_disk_that_is_really_full(mirror, tmp_path):
     program = f"""
 import resource, signal
 from torchvision import datasets
-from lenet_utils.data import DataError, load
+from lenet_utils.data import load
+from lenet_utils.downloads import DataError
 datasets.MNIST.resources, datasets.MNIST.mirrors = {published!r}, {addresses!r}
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, 1_000))
@@ -426,7 +428,7 @@ def test_a_file_that_may_not_be_read(stored, monkeypatch):
     monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(DataError) as caught:
         load("mnist", stored.parent.parent)
-    sentence(caught.value, "train-images-idx3-ubyte.gz cannot be read (Permission denied)", "check its permissions")
+    sentence(caught.value, "train-images-idx3-ubyte.gz cannot be read (Permission denied)", "who may read it")
 
 
 def test_the_socket_timeout_is_put_back(mirror, tmp_path):
@@ -476,7 +478,17 @@ def test_unsound_datasets_are_refused(changes, parts):
 
 def test_the_digits_are_the_same_on_every_processor(digits):
     """As far as one can tell on one: without its vector instructions, which round otherwise."""
-    program = "from lenet_utils import checkpoints, data; print(checkpoints.dataset_fingerprint(data.load('digits')))"
+    program = "from lenet_utils import data, fingerprints; print(fingerprints.dataset_fingerprint(data.load('digits')))"
     environment = os.environ | {"ATEN_CPU_CAPABILITY": "default", "PYTHONPATH": str(ROOT)}
     found = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == dataset_fingerprint(digits)
+
+
+def test_the_command_line_explains_itself(capsys):
+    with pytest.raises(SystemExit) as left:
+        data.main(["--help"])
+    assert left.value.code == 0
+    assert "fashion-mnist" in capsys.readouterr().out
+    assert data.main(["digits"]) == 0
+    assert data.main(["fruit"]) == 1
+    assert "'fruit'" in capsys.readouterr().err

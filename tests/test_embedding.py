@@ -7,9 +7,10 @@ import pytest
 import torch
 from conftest import sentence
 
-from lenet_utils.data import prepare
 from lenet_utils.embedding import activations, linear_probe, neighbour_recall, reduce, trustworthiness, tsne
 from lenet_utils.models import MLP, LeNet5, seeded
+from lenet_utils.original.network import LeNet5Original
+from lenet_utils.preprocessing import prepare
 
 SIZES = {"c1": 4_704, "s2": 1_176, "c3": 1_600, "s4": 400, "c5": 120, "f6": 84, "output": 10}
 
@@ -62,6 +63,18 @@ def test_activations_leave_no_hook_behind(images):
     model = seeded(LeNet5, 0)
     activations(model, images, "c5")
     assert [module for module in model.modules() if module._forward_hooks] == []
+
+
+def test_the_network_of_1998_is_read_after_its_squashing_too(digits):
+    model = LeNet5Original(generator=torch.Generator().manual_seed(0))
+    images = prepare(digits.test_images[:5], scaling="paper")
+    x = images
+    with torch.no_grad():
+        for stage in model.stages():
+            x = stage(x)
+    np.testing.assert_allclose(activations(model, images, "f6"), x.numpy(), rtol=1e-6)
+    with pytest.raises(ValueError, match="Unknown layer 'activation'"):
+        activations(model, images, "activation")
 
 
 def test_unknown_layer_is_refused_with_those_there(images):

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from lenet_utils.models import ACTIVATIONS, MLP, POOLINGS, LeNet5, check_images, seeded
+from lenet_utils.checks import check_images
+from lenet_utils.models import ACTIVATIONS, MLP, POOLINGS, LeNet5, seeded
 
 # By hand, from (inputs + 1 bias) per map or unit; C1, C5 and F6 also stand in LeCun et al. (1998), section II-B.
 COUNTS = {
@@ -107,7 +108,10 @@ def test_gradients_against_finite_differences():
 @pytest.mark.parametrize(
     ("images", "expected"),
     [
-        (torch.zeros(2, 1, 28, 28), ["(N, 1, 32, 32)", "(2, 1, 28, 28)", "lenet_utils.data.prepare(pixels, 32)"]),
+        (
+            torch.zeros(2, 1, 28, 28),
+            ["(N, 1, 32, 32)", "(2, 1, 28, 28)", "lenet_utils.preprocessing.prepare(pixels, 32)"],
+        ),
         (torch.zeros(2, 32, 32), ["(N, 1, 32, 32)", "(2, 32, 32)", "images.unsqueeze(1)"]),
         (torch.zeros(2, 3, 32, 32), ["(N, 1, 32, 32)", "(2, 3, 32, 32)"]),
         (torch.zeros(2, 1, 40, 40), ["(N, 1, 32, 32)", "(2, 1, 40, 40)"]),
@@ -124,7 +128,7 @@ def test_wrong_shapes_are_refused_in_a_sentence(images, expected):
 
 
 def test_a_28x28_batch_does_as_the_sentence_says(digits):
-    from lenet_utils.data import prepare, standardise
+    from lenet_utils.preprocessing import prepare, standardise
 
     pixels = digits.test_images[:2]
     with pytest.raises(ValueError, match=r"prepare\(pixels, 32\)"):

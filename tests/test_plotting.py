@@ -7,21 +7,21 @@ import pytest
 from conftest import sentence
 from matplotlib.axes import Axes
 
-from lenet_utils import diagrams, plotting
+from lenet_utils import architecture_diagram, plotting
 from lenet_utils.counting import layer_table
-from lenet_utils.models import MLP, LeNet5
+from lenet_utils.models import LeNet5
+from lenet_utils.training import History, TrainConfig
 
 RANDOM = np.random.default_rng(0)
+HISTORY = History(TrainConfig(), "digits", "cpu", train_loss=[2.0], train_error=[50.0], validation_error=[40.0])
 ONE_AX = {
     "learning_curves": lambda ax: plotting.plot_learning_curves({"train": [3, 2], "test": [4, 3]}, "error (%)", ax=ax),
     "confusion_matrix": lambda ax: plotting.plot_confusion_matrix(np.array([[5, 1], [0, 7]]), ["a", "b"], ax=ax),
     "embedding": lambda ax: plotting.plot_embedding(RANDOM.normal(size=(20, 2)), [0, 1] * 10, ["a", "b"], ax=ax),
-    "trials": lambda ax: plotting.plot_trials(
-        np.array([3.0, 2.0, np.nan, 4.0]), ("activation", "pooling"), (("tanh", "relu"), ("average", "max")), ax
-    ),
+    "history": lambda ax: plotting.plot_history(HISTORY, 3, "test", ax),
     "images": lambda ax: plotting.plot_images(RANDOM.random((3, 8, 8)), ["a", "b", "c"], ax=ax),
     "feature_maps": lambda ax: plotting.plot_feature_maps(RANDOM.random((3, 8, 8)), ax=ax),
-    "architecture": lambda ax: diagrams.plot_architecture(layer_table(LeNet5()), ax),
+    "architecture": lambda ax: architecture_diagram.plot_architecture(layer_table(LeNet5()), ax),
 }
 
 
@@ -52,7 +52,7 @@ def test_makes_an_ax_where_none_is_given(draw):
 
 
 def test_every_plot_function_is_tried():
-    names = {name for module in (plotting, diagrams) for name in vars(module) if name.startswith("plot_")}
+    names = {name for module in (plotting, architecture_diagram) for name in vars(module) if name.startswith("plot_")}
     assert names == {f"plot_{name}" for name in ONE_AX}
 
 
@@ -101,39 +101,25 @@ def test_confusion_matrix_shades_only_mistakes():
     assert shades[..., 3].tolist() == [[0, 0.75], [0, 0]]
 
 
-@pytest.mark.parametrize("num_lines", [1, 2])
-def test_architecture_says_every_shape(num_lines):
-    ax = diagrams.plot_architecture(layer_table(LeNet5("relu", "max")), num_lines=num_lines)
-    texts = {text.get_text() for text in ax.texts}
-    shapes = {"Input: 32×32", "C1: 6@28×28", "S2: 6@14×14", "C3: 16@10×10", "S4: 16@5×5", "C5: 120", "F6: 84"}
-    assert shapes | {"Output: 10", "5×5\nconvolution", "2×2\nmaximum", "full\nconnection"} == texts
-
-
-def test_architecture_is_drawn_to_scale_within_its_frame():
-    ax = diagrams.plot_architecture(layer_table(LeNet5()))
-    sides = {round(patch.get_width()) for patch in ax.patches if hasattr(patch, "get_width")}
-    assert {32, 28, 14, 10, 5} <= sides
-    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
-    for patch in ax.patches:
-        box = patch.get_path().get_extents(patch.get_patch_transform())
-        assert left <= box.x0
-        assert box.x1 <= right
-        assert bottom <= box.y0
-        assert box.y1 <= top
-
-
-def test_architecture_of_a_network_without_maps():
-    ax = diagrams.plot_architecture(layer_table(MLP((30,))), input_shape=(1, 28, 28), num_lines=1)
-    assert {"Input: 28×28", "full\nconnection"} <= {text.get_text() for text in ax.texts}
-
-
-def test_architecture_of_nothing():
-    with pytest.raises(ValueError, match="at least one row"):
-        diagrams.plot_architecture([])
-
-
 def test_book_style_sets_the_papers_colour():
     with mpl.rc_context():
         plotting.use_book_style()
         assert mpl.rcParams["figure.facecolor"] == plotting.PAPER
         assert mpl.rcParams["text.color"] == plotting.INK
+
+
+def test_curves_follow_the_history():
+    curves, history = plotting.LiveCurves(3, watched="validation"), History(TrainConfig(), "digits", "cpu")
+    for epoch in (1, 2):
+        history.train_loss.append(2.0 / epoch)
+        history.train_error.append(50.0 / epoch)
+        history.validation_error.append(40.0 / epoch)
+        curves(history)
+    ax = curves.figure.axes[0]
+    drawn = {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in ax.lines}
+    assert drawn == {
+        "train loss": ([1, 2], [2.0, 1.0]),
+        "train accuracy": ([1, 2], [0.5, 0.75]),
+        "validation accuracy": ([1, 2], [0.6, 0.8]),
+    }
+    assert ax.get_xlim()[1] > 3

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from conftest import ROOT, sentence
+from conftest import sentence
+from tiny import measured, tiny
 
-from lenet_utils import data, experiment, original_runs, runs
-from lenet_utils.compiled import engine
-from lenet_utils.distortions import Distortion, distort
-from lenet_utils.experiment import (
-    Experiment,
+from lenet_utils import checkpoints, paths, run_store, runs
+from lenet_utils.original.experiments import PaperTraining
+from lenet_utils.run_store import (
     MissingResultsError,
     ResultsError,
     Run,
@@ -23,11 +20,6 @@ from lenet_utils.experiment import (
     results_path,
     state_path,
 )
-from lenet_utils.optimizers import MU
-from lenet_utils.original_runs import Machine, OriginalConfig, measure
-
-TINY = OriginalConfig(dataset="digits", num_train=40, num_passes=3, num_samples=20)
-STORED = sorted((ROOT / "results").glob("original*-seed*.json"))
 
 
 @pytest.fixture(autouse=True)
@@ -37,14 +29,8 @@ def own_folders(tmp_path, monkeypatch):
     monkeypatch.setenv("LENET_CACHE_DIR", str(tmp_path / "cache"))
 
 
-def tiny(name: str = "tiny", **changes: object) -> Experiment:
-    config = OriginalConfig(**{**vars(TINY), **changes})
-    return Experiment(name, "a few digits", partial(measure, config=config))
-
-
-def measured(record: dict) -> dict:
-    """What does not depend on when and how fast."""
-    return {name: value for name, value in record.items() if name not in ("seconds", "sessions", "experiment")}
+def same_state(one: Run, other: Run) -> bool:
+    return all(torch.equal(one.state[name], other.state[name]) for name in one.state)
 
 
 # --- what is stored ---
@@ -70,35 +56,11 @@ def test_a_run_stores_what_it_measured():
     assert list(record["notes"]["activity"]) == ["input", "c1", "s2", "c3", "s4", "c5", "f6"]
 
 
-def test_errors_are_those_of_the_weights(digits):
-    done = runs.run(tiny(), seed=0)
-    machine = Machine(TINY, 0, digits)
-    machine.lean.theta[:] = done.state["theta"].numpy()
-    machine.sync()
-    images = data.prepare(digits.test_images, scaling="paper")
-    wrong = int((machine.model(images).argmin(1) != digits.test_labels).sum())
-    assert done.passes[-1]["test_wrong"] == wrong
-
-
-def test_a_held_out_run_learns_and_judges_without_the_test_images(digits):
-    whole = Machine(OriginalConfig(dataset="digits"), 0, digits)
-    machine = Machine(OriginalConfig(dataset="digits", held_out=True), 0, digits)
-    assert len(machine.images) == len(digits.train_images) == len(whole.images) - len(digits.validation_images)
-    validation = data.prepare(digits.validation_images, scaling="paper")
-    assert set(pixels(machine)).isdisjoint(image.numpy().tobytes() for image in validation)
-    assert set(machine.judges) == {"train", "validation"}
-    assert machine.judges["validation"][0] is digits.validation_images
-    assert set(whole.judges) == {"train", "test"}
-    done = runs.run(tiny(held_out=True, num_passes=1), seed=0)
-    assert [name for name in done.passes[0] if name.startswith("test")] == []
-    assert done.passes[0]["validation_size"] == len(digits.validation_images)
-
-
 def test_same_seed_same_run():
     first, second, other = (runs.run(tiny(name), seed) for name, seed in (("a", 1), ("b", 1), ("c", 2)))
     assert measured(first.record()) == measured(second.record())
-    assert (first.state["theta"] == second.state["theta"]).all()
-    assert not (first.state["theta"] == other.state["theta"]).all()
+    assert same_state(first, second)
+    assert not same_state(first, other)
 
 
 def test_files_are_small_and_readable_by_line():
@@ -109,21 +71,21 @@ def test_files_are_small_and_readable_by_line():
 
 def test_numbers_that_json_lacks_become_null():
     run = Run("odd", 0)
-    run.begin({}, "nothing")
+    run.begin("nothing", torch.device("cpu"))
     run.finish_pass({"loss": float("nan"), "list": [float("inf"), 1.0]}, {}, complete=True)
     (record,) = load_results("odd")
     assert record["passes"] == [{"loss": None, "list": [None, 1.0]}]
 
 
 def test_a_run_that_diverges_ends_and_says_so(monkeypatch):
-    begin_pass = Machine.begin_pass
+    begin_pass = PaperTraining.begin_pass
 
     def explode(self, number):
         curvature = begin_pass(self, number)
-        self.lean.theta[:] = np.nan
+        self.model.f6.weight.data[:] = torch.nan
         return curvature
 
-    monkeypatch.setattr(Machine, "begin_pass", explode)
+    monkeypatch.setattr(PaperTraining, "begin_pass", explode)
     done = runs.run(tiny(), seed=0)
     assert done.complete
     assert [row["diverged"] for row in done.passes] == [True]
@@ -136,7 +98,7 @@ def test_a_run_that_diverges_ends_and_says_so(monkeypatch):
 @pytest.mark.parametrize("distorted_copies", [0, 2])
 def test_a_run_killed_in_mid_pass_ends_like_one_that_was_not(monkeypatch, distorted_copies):
     whole = runs.run(tiny("whole", distorted_copies=distorted_copies), seed=0)
-    patterns, count = Machine.patterns, 0
+    patterns, count = PaperTraining.patterns, 0
 
     def fatal(self, limit=None):
         nonlocal count
@@ -147,7 +109,7 @@ def test_a_run_killed_in_mid_pass_ends_like_one_that_was_not(monkeypatch, distor
                 raise KeyboardInterrupt
             yield images, labels
 
-    monkeypatch.setattr(Machine, "patterns", fatal)
+    monkeypatch.setattr(PaperTraining, "patterns", fatal)
     killed = tiny("killed", distorted_copies=distorted_copies)
     with pytest.raises(KeyboardInterrupt):
         runs.run(killed, seed=0)
@@ -158,7 +120,7 @@ def test_a_run_killed_in_mid_pass_ends_like_one_that_was_not(monkeypatch, distor
         load_results("killed")
     resumed = runs.run(killed, seed=0)
     assert measured(resumed.record()) == measured(whole.record())
-    assert (resumed.state["theta"] == whole.state["theta"]).all()
+    assert same_state(resumed, whole)
     assert [session["from_pass"] for session in resumed.sessions] == [1, 2]
 
 
@@ -172,7 +134,7 @@ def test_until_stops_early_and_the_rest_can_follow():
 def test_a_complete_run_is_left_alone(monkeypatch):
     runs.run(tiny(), seed=0)
     before = results_path("tiny", 0).read_bytes()
-    monkeypatch.setattr(Machine, "patterns", None)
+    monkeypatch.setattr(PaperTraining, "patterns", None)
     runs.run(tiny(), seed=0)
     assert results_path("tiny", 0).read_bytes() == before
 
@@ -181,7 +143,7 @@ def test_a_complete_run_whose_state_is_lost_is_left_alone(monkeypatch):
     runs.run(tiny(), seed=0)
     before = results_path("tiny", 0).read_bytes()
     state_path("tiny", 0).unlink()
-    monkeypatch.setattr(Machine, "patterns", None)
+    monkeypatch.setattr(PaperTraining, "patterns", None)
     assert runs.run(tiny(), seed=0).complete
     assert results_path("tiny", 0).read_bytes() == before
 
@@ -197,7 +159,7 @@ def test_a_complete_run_whose_results_are_lost_writes_them_again():
 def test_again_keeps_what_there_was_until_something_new_is_measured(monkeypatch):
     runs.run(tiny(), seed=0)
     before = results_path("tiny", 0).read_bytes()
-    monkeypatch.setattr(Machine, "patterns", None)
+    monkeypatch.setattr(PaperTraining, "patterns", None)
     with pytest.raises(TypeError):
         runs.run(tiny(), seed=0, again=True)
     assert results_path("tiny", 0).read_bytes() == before
@@ -231,12 +193,39 @@ def test_another_configuration_does_not_go_on():
     sentence(caught.value, "'tiny'", "seed 0", "another configuration")
 
 
+def test_a_complete_run_of_another_configuration_is_not_passed_off_as_this_one():
+    runs.run(tiny(), seed=0)
+    with pytest.raises(ResultsError, match="--again") as caught:
+        runs.run(tiny(j=0.2), seed=0)
+    sentence(caught.value, "'tiny'", "seed 0", "another configuration")
+    state_path("tiny", 0).unlink()  # and of the results file alone
+    with pytest.raises(ResultsError, match="--again"):
+        runs.run(tiny(j=0.2), seed=0)
+    assert runs.run(tiny(j=0.2), seed=0, again=True).configuration["j"] == 0.2
+
+
+def test_a_disk_that_fills_up_while_the_state_is_stored_keeps_the_results_whole(monkeypatch, capsys):
+    monkeypatch.setitem(runs.EXPERIMENTS, "tiny", tiny())
+    runs.run(tiny(), seed=0, until=1)
+    write = checkpoints.write_file
+
+    def full(path, content):
+        raise OSError(f"{path.name} cannot be stored (No space left on device): make room.")
+
+    monkeypatch.setattr(checkpoints, "write_file", full)
+    assert runs.main(["tiny", "--seeds", "0"]) == 1
+    assert capsys.readouterr().err == "tiny-seed0.pt cannot be stored (No space left on device): make room.\n"
+    assert len(load_results("tiny", complete=False)[0]["passes"]) == 2
+    monkeypatch.setattr(checkpoints, "write_file", write)
+    assert measured(runs.run(tiny(), seed=0).record()) == measured(runs.run(tiny("whole"), seed=0).record())
+
+
 def test_a_write_that_fails_leaves_the_old_file(monkeypatch):
     runs.run(tiny(), seed=0, until=1)
     before = results_path("tiny", 0).read_bytes()
-    monkeypatch.setattr(experiment.os, "replace", None)
+    monkeypatch.setattr(paths.os, "replace", None)
     with pytest.raises(TypeError):
-        experiment.write({"experiment": "tiny", "seed": 0})
+        run_store.write({"experiment": "tiny", "seed": 0})
     assert results_path("tiny", 0).read_bytes() == before
     assert len(list(results_path("tiny", 0).parent.iterdir())) == 1
 
@@ -298,121 +287,19 @@ def test_the_command_line_refuses_an_unknown_name(capsys):
     assert "'original'" in problem
 
 
+@pytest.mark.parametrize("seeds", [["-2"], ["0", "-1"]])
+def test_a_negative_seed_is_refused(monkeypatch, capsys, seeds):
+    """It wrote a file that nobody ever read."""
+    monkeypatch.setitem(runs.EXPERIMENTS, "tiny", tiny(num_passes=1))
+    assert runs.main(["tiny", "--seeds", *seeds]) == 1
+    assert capsys.readouterr().err == f"A seed is a whole number from 0 on; got {seeds[-1]}.\n"
+
+
 def test_the_command_line_runs(monkeypatch, capsys):
     monkeypatch.setitem(runs.EXPERIMENTS, "tiny", tiny())
     assert runs.main(["tiny", "--seeds", "0", "1", "--until", "1"]) == 0
     assert [record["seed"] for record in load_results("tiny", complete=False)] == [0, 1]
     assert capsys.readouterr().out.count("1 passes") == 2
-
-
-def test_too_many_patterns_are_refused(digits):
-    with pytest.raises(ValueError, match="num_train") as caught:
-        Machine(OriginalConfig(dataset="digits", num_train=5_000), 0, digits)
-    sentence(caught.value, "1..1397", "5000")
-
-
-# --- distortions ---
-
-
-def test_no_distortion_is_the_identity(digits):
-    images = digits.train_images[:5]
-    assert (distort(images, torch.zeros(5, 5)) == images).all()
-
-
-def test_a_shift_moves_whole_pixels():
-    image = torch.zeros(1, 32, 32, dtype=torch.uint8)
-    image[0, 10, 12] = 200
-    moved = distort(image, torch.tensor([[2.0, -3.0, 0, 0, 0]]))
-    assert moved.nonzero().tolist() == [[0, 7, 14]]
-    assert int(moved.max()) == 200
-
-
-def test_scaling_squeezing_and_shear_do_as_they_say():
-    image = torch.zeros(3, 32, 32)
-    image[:, 8:24, 12:20] = 1  # 16 rows of 8
-    maps = torch.tensor([[0, 0, np.log(1.5), 0, 0], [0, 0, 0, np.log(2), 0], [0, 0, 0, 0, 0.5]], dtype=torch.float32)
-    moved = distort(image, maps) > 0.5
-    rows, columns = moved.any(2).sum(1), moved.any(1).sum(1)
-    assert (int(rows[0]), int(columns[0])) == (24, 12)
-    assert (int(rows[1]), int(columns[1])) == (8, 16)
-    assert int(rows[2]) == 16
-    starts = moved[2, 8:24].int().argmax(1)
-    assert int(starts[-1] - starts[0]) in (7, 8)
-
-
-def test_drawn_maps_stay_in_their_range_and_follow_the_seed():
-    ranges = Distortion(translation=3.0, scaling=0.2, squeezing=0.1, shear=0.5)
-    first, second = (ranges.draw(2_000, torch.Generator().manual_seed(1)) for _ in range(2))
-    assert (first == second).all()
-    limits = torch.tensor([3.0, 3.0, 0.2, 0.1, 0.5])
-    assert (first.abs().max(0).values <= limits).all()
-    assert (first.abs().max(0).values > 0.95 * limits).all()
-
-
-def test_distort_refuses():
-    with pytest.raises(ValueError, match="maps") as caught:
-        distort(torch.zeros(2, 32, 32), torch.zeros(3, 5))
-    sentence(caught.value, "(2, 32, 32)", "(3, 5)")
-
-
-def pixels(machine: Machine) -> list[bytes]:
-    """Every pattern of a pass, in its order."""
-    return [image.numpy().tobytes() for images, _ in machine.patterns() for image in images]
-
-
-def test_a_pass_holds_every_pattern_and_every_copy_once(digits):
-    machine = Machine(OriginalConfig(dataset="digits", num_train=20, distorted_copies=2), 0, digits)
-    patterns = pixels(machine)
-    assert len(patterns) == len(set(patterns)) == 60
-    assert sorted(machine.order.tolist()) == list(range(60))
-    undistorted = pixels(Machine(OriginalConfig(dataset="digits", num_train=20), 0, digits))
-    assert set(undistorted) < set(patterns)
-    assert pixels(machine) == patterns
-
-
-# --- stored runs ---
-
-
-@pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
-def test_stored_runs_are_whole(path):
-    record = experiment.read(path)
-    assert path.name == f"{record['experiment']}-seed{record['seed']}.json"
-    assert record["experiment"] in runs.EXPERIMENTS
-    config = original_runs.stored_config(record)
-    assert config == runs.EXPERIMENTS[record["experiment"]].measure.keywords["config"]
-    assert "MNIST" in record["data"]
-    if record["complete"] and not record["passes"][-1]["diverged"]:
-        assert len(record["passes"]) == config.num_passes
-
-
-def test_mu_is_chosen_by_held_out_images_and_the_rates_that_the_paper_gives():
-    mistakes, distance = {}, {}
-    for mu in original_runs.CANDIDATES:
-        name = f"original-search-mu-{mu:g}"
-        records = [experiment.read(ROOT / "results" / f"{name}-seed{s}.json") for s in runs.EXPERIMENTS[name].seeds]
-        assert all(record["complete"] and record["configuration"]["held_out"] for record in records)
-        assert not any(key.startswith("test") for record in records for row in record["passes"] for key in row)
-        mistakes[mu] = sum(record["passes"][-1]["validation_wrong"] for record in records)
-        rates = [np.array(list(record["passes"][0]["rates"].values())) * mu / MU for record in records]
-        distance[mu] = sum(abs(np.log(r.min() / 7e-5)) + abs(np.log(r.max() / 0.016)) for r in rates)
-    fewest = min(mistakes.values())
-    as_good = [mu for mu in mistakes if mistakes[mu] <= fewest + np.sqrt(2 * fewest)]
-    assert min(as_good, key=distance.get) == OriginalConfig().mu
-
-
-@pytest.mark.parametrize("path", [p for p in STORED if "distorted" not in p.stem], ids=lambda path: path.stem)
-def test_the_first_steps_of_a_stored_run_come_out_again(path, mnist):
-    """Bit for bit on a machine like the one that ran it; elsewhere as closely as float32 allows after 50 steps."""
-    record = experiment.read(path)
-    stored, session = record["notes"]["first_steps"], record["sessions"][0]
-    found = Machine(original_runs.stored_config(record), record["seed"], mnist).first_steps()
-    now = experiment.session()
-    if (now["machine"], now["versions"]) == (session["machine"], session["versions"]):
-        assert found == stored or record["notes"]["engine"] != engine()
-    elif record["passes"][-1]["train_error"] > 50:
-        pytest.skip("this run learned nothing: on another machine, rounding decides where it goes")
-    assert found["sum"] == pytest.approx(stored["sum"], abs=1e-2)
-    assert found["sum_of_squares"] == pytest.approx(stored["sum_of_squares"], rel=1e-4)
 
 
 def test_the_command_line_runs_all(monkeypatch):
@@ -425,13 +312,3 @@ def test_the_command_line_runs_all(monkeypatch):
 def no_passes():
     """What is left of a run that was carried out elsewhere: as much as the command line prints."""
     return type("Done", (), {"passes": []})()
-
-
-def test_results_that_came_with_the_package_are_read_where_there_are_no_others(tmp_path, monkeypatch):
-    packaged = tmp_path / "installed" / "results"
-    packaged.mkdir(parents=True)
-    monkeypatch.setattr(experiment, "__file__", str(tmp_path / "installed" / "experiment.py"))
-    monkeypatch.setenv("LENET_RESULTS_DIR", str(tmp_path / "own"))
-    assert experiment.stored_dir() == packaged
-    (tmp_path / "own").mkdir()
-    assert experiment.stored_dir() == tmp_path / "own"

@@ -44,7 +44,13 @@ def tree(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("name", [path.name for path in sorted((ROOT / "lenet_utils").glob("*.py"))])
+PACKAGED = [
+    path for path in sorted((ROOT / "lenet_utils").rglob("*")) if path.suffix in (".py", ".js", ".css", ".html")
+]
+FILES = [path.relative_to(ROOT / "lenet_utils").as_posix() for path in PACKAGED]
+
+
+@pytest.mark.parametrize("name", FILES)
 def test_fingerprint_sees_every_module(book_build, tree, name):
     before = book_build.fingerprint(tree)
     with (tree / "lenet_utils" / name).open("a") as file:

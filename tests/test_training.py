@@ -12,12 +12,12 @@ from conftest import sentence
 from torch import nn
 from torch.nn import functional
 
-from lenet_utils import checkpoints, training
-from lenet_utils.config import History, TrainConfig, TrainingError
-from lenet_utils.data import prepare
+from lenet_utils import fingerprints, paths, training
+from lenet_utils.device import pick_device
 from lenet_utils.evaluation import error_rate, predict
 from lenet_utils.models import MLP, LeNet5, seeded
-from lenet_utils.training import default_config, make_optimizer, pick_device, train, trained
+from lenet_utils.preprocessing import prepare
+from lenet_utils.training import History, TrainConfig, TrainingError, default_config, make_optimizer, train, trained
 
 BRIEF = TrainConfig(num_epochs=2, batch_size=24, learning_rate=0.005)
 
@@ -175,9 +175,9 @@ def test_validation_part_does_not_teach(few):
 
 
 def test_data_set_is_left_as_it_was(few):
-    before = checkpoints.dataset_fingerprint(few)
+    before = fingerprints.dataset_fingerprint(few)
     run(few)
-    assert checkpoints.dataset_fingerprint(few) == before
+    assert fingerprints.dataset_fingerprint(few) == before
 
 
 def test_on_epoch_is_called_with_the_history_so_far(few):
@@ -409,13 +409,19 @@ def trainings(monkeypatch) -> list[TrainConfig]:
     return made
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    """Every test keeps its networks by itself."""
+    monkeypatch.setenv("LENET_CACHE_DIR", str(tmp_path))
+
+
 def kept(folder) -> list:
     return sorted(folder.glob("*.pt"))
 
 
 def test_second_call_loads_what_the_first_trained(few, tmp_path, trainings):
-    first, history = trained(relu, few, BRIEF, progress=False, cache_dir=tmp_path)
-    second, loaded = trained(relu, few, BRIEF, progress=False, cache_dir=tmp_path)
+    first, history = trained(relu, few, BRIEF, progress=False)
+    second, loaded = trained(relu, few, BRIEF, progress=False)
     assert len(trainings) == 1
     assert same_weights(first, second)
     assert loaded == history
@@ -437,35 +443,36 @@ def test_second_call_loads_what_the_first_trained(few, tmp_path, trainings):
     ids=["half", "empty", "dot", "short", "text", "something-else", "no-weights"],
 )
 def test_damaged_checkpoint_is_trained_again(few, tmp_path, trainings, content):
-    first, _ = trained(relu, few, BRIEF, progress=False, cache_dir=tmp_path)
+    first, _ = trained(relu, few, BRIEF, progress=False)
     (path,) = kept(tmp_path)
     damaged = content(path.read_bytes())
     if isinstance(damaged, dict):
         torch.save(damaged, path)
     else:
         path.write_bytes(damaged)
-    second, _ = trained(relu, few, BRIEF, progress=False, cache_dir=tmp_path)
+    second, _ = trained(relu, few, BRIEF, progress=False)
     assert len(trainings) == 2
     assert same_weights(first, second)
-    trained(relu, few, BRIEF, progress=False, cache_dir=tmp_path)
+    trained(relu, few, BRIEF, progress=False)
     assert len(trainings) == 2  # the good file took the damaged one's place
 
 
 def test_any_change_trains_anew(few, tmp_path, trainings, monkeypatch):
-    trained(relu, few, BRIEF, progress=False, cache_dir=tmp_path)
-    trained(relu, few, replace(BRIEF, learning_rate=0.006), progress=False, cache_dir=tmp_path)
-    trained(relu, few, replace(BRIEF, seed=1), progress=False, cache_dir=tmp_path)
-    trained(lambda: LeNet5("tanh"), few, BRIEF, progress=False, cache_dir=tmp_path)
+    trained(relu, few, BRIEF, progress=False)
+    trained(relu, few, replace(BRIEF, learning_rate=0.006), progress=False)
+    trained(relu, few, replace(BRIEF, seed=1), progress=False)
+    trained(lambda: LeNet5("tanh"), few, BRIEF, progress=False)
     flipped = replace(few, train_images=few.train_images.flip(2))
-    trained(relu, flipped, BRIEF, progress=False, cache_dir=tmp_path)
-    monkeypatch.setattr(checkpoints, "code_fingerprint", lambda: "another version")
-    trained(relu, few, BRIEF, progress=False, cache_dir=tmp_path)
+    trained(relu, flipped, BRIEF, progress=False)
+    monkeypatch.setattr(fingerprints, "code_fingerprint", lambda: "another version")
+    trained(relu, few, BRIEF, progress=False)
     assert len(trainings) == len(kept(tmp_path)) == 6
 
 
-def test_folder_that_cannot_be_written_costs_only_a_sentence(few, tmp_path, capsys):
+def test_folder_that_cannot_be_written_costs_only_a_sentence(few, tmp_path, capsys, monkeypatch):
     (tmp_path / "file").write_text("in the way")
-    model, _ = trained(relu, few, BRIEF, progress=False, cache_dir=tmp_path / "file" / "cache")
+    monkeypatch.setenv("LENET_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    model, _ = trained(relu, few, BRIEF, progress=False)
     printed = capsys.readouterr().out
     assert printed.count("\n") == 1
     assert "was not kept" in printed
@@ -476,8 +483,8 @@ def test_full_disk_leaves_no_half_file(few, tmp_path, capsys, monkeypatch):
     def full(*arguments, **options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(torch, "save", full)
-    trained(relu, few, BRIEF, progress=False, cache_dir=tmp_path)
+    monkeypatch.setattr(paths.os, "replace", full)
+    trained(relu, few, BRIEF, progress=False)
     assert "No space left on device" in capsys.readouterr().out
     assert [path.name for path in tmp_path.iterdir() if path.suffix != ".lock"] == []
 
@@ -487,10 +494,10 @@ def test_nothing_in_a_checkpoint_can_run(few, tmp_path, trainings):
         def __reduce__(self):
             return os.mkdir, (str(tmp_path / "executed"),)
 
-    trained(relu, few, BRIEF, progress=False, cache_dir=tmp_path)
+    trained(relu, few, BRIEF, progress=False)
     (path,) = kept(tmp_path)
     torch.save({"model": Bomb(), "history": {}}, path)
-    trained(relu, few, BRIEF, progress=False, cache_dir=tmp_path)
+    trained(relu, few, BRIEF, progress=False)
     assert not (tmp_path / "executed").exists()
     assert len(trainings) == 2
 

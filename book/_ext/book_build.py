@@ -21,6 +21,7 @@ from contextlib import nullcontext, suppress
 from importlib import metadata, util
 from pathlib import Path
 
+import joblib
 import pybtex.plugin
 from docutils import nodes
 from jupyter_cache import get_cache
@@ -51,16 +52,18 @@ logger = logging.getLogger(__name__)
 def fingerprint(root: Path = ROOT) -> str:
     """A digest of all that decides a chapter's numbers besides its own cells.
 
-    These are the package's source, the requirements, what long runs measured (``results/``), the data that
-    ``load("auto")`` would read, Fashion-MNIST, the versions of the libraries that compute, and the environment's
-    choices.
+    These are the package's files, those in sub-folders included, the requirements, what long runs measured
+    (``results/``), the data that ``load("auto")`` would read, Fashion-MNIST, the versions of the libraries that
+    compute, and the environment's choices.
     """
-    from lenet_utils import data, experiment
+    from lenet_utils import data, paths
 
     digest = hashlib.sha256()
-    files = [*root.glob("lenet_utils/*.py"), *root.glob("lenet_utils/*.c"), root / "requirements.txt"]
-    for path in [*sorted(files), *sorted(experiment.stored_dir().glob("**/*.json"))]:
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    package = [path for path in root.glob("lenet_utils/**/*") if path.is_file() and "__pycache__" not in path.parts]
+    results = sorted(paths.stored_results_dir().glob("**/*.json"))
+    for path in [*sorted(package), root / "requirements.txt", *results]:
+        name = path.relative_to(root) if path.is_relative_to(root) else path.name
+        digest.update(f"{name}\0".encode() + path.read_bytes())
     facts = [f"{name} {_version(name)}" for name in LIBRARIES]
     facts += [
         platform.python_version(),
@@ -68,10 +71,7 @@ def fingerprint(root: Path = ROOT) -> str:
         data.fingerprint("auto"),
         data.fingerprint("fashion-mnist"),
     ]
-    facts += [
-        f"{key}={os.environ.get(key, '')}"
-        for key in ("LENET_DATASET", "LENET_DEVICE", "LENET_COMPILE", "OMP_NUM_THREADS")
-    ]
+    facts += [f"{key}={os.environ.get(key, '')}" for key in ("LENET_DATASET", "LENET_DEVICE", "OMP_NUM_THREADS")]
     digest.update("\n".join(facts).encode())
     return digest.hexdigest()[:16]
 
@@ -162,7 +162,7 @@ class _Executions:
         self.config = config
         self.clients: list[NotebookClient] = []
         self.ended = threading.Event()
-        self.pool = ThreadPoolExecutor(_num_cores())
+        self.pool = ThreadPoolExecutor(joblib.cpu_count())
 
     def __enter__(self) -> _Executions:
         return self
@@ -199,10 +199,6 @@ class _Executions:
         if not self.ended.is_set():
             client.execute()
         return time.perf_counter() - start
-
-
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def save_time() -> None:

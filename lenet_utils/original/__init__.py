@@ -1,0 +1,1 @@
+"""The 1998 machine: LeNet-5 as it was published, and how it learned."""

@@ -1,0 +1,1 @@
+"""Since then: five published recipes, what they claimed, and variations to try."""
