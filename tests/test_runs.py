@@ -100,10 +100,10 @@ def test_a_run_killed_in_mid_pass_ends_like_one_that_was_not(monkeypatch, distor
     whole = runs.run(tiny("whole", distorted_copies=distorted_copies), seed=0)
     patterns, count = PaperTraining.patterns, 0
 
-    def fatal(self, limit=None):
+    def fatal(self, number=1, limit=None):
         nonlocal count
         count += 1
-        for images, labels in patterns(self, limit):
+        for images, labels in patterns(self, number, limit):
             if count == 3:  # in the second pass; the first steps are one of their own
                 yield images[:17], labels[:17]
                 raise KeyboardInterrupt

@@ -68,6 +68,24 @@ def test_a_pass_holds_every_pattern_and_every_copy_once(digits):
     assert pixels(training) == patterns
 
 
+def test_a_pass_of_part_of_the_patterns_goes_on_where_the_last_one_stopped(digits):
+    """As the paper's distorted run: 20 passes of a tenth, each pattern seen twice."""
+    config = OriginalConfig(dataset="digits", num_train=20, distorted_copies=9, patterns_per_pass=20)
+    training, seen = PaperTraining(config, 0, digits), []
+    for number in range(1, 21):
+        patterns = [image.numpy().tobytes() for images, _ in training.patterns(number) for image in images]
+        assert len(patterns) == 20
+        seen += patterns
+    assert len(set(seen)) == 200
+    assert seen[:200] == seen[200:]
+
+
+def test_a_pass_that_does_not_divide_the_patterns_is_refused(digits):
+    with pytest.raises(ValueError, match="patterns_per_pass") as caught:
+        PaperTraining(OriginalConfig(dataset="digits", num_train=20, patterns_per_pass=7), 0, digits)
+    sentence(caught.value, "20 patterns", "7")
+
+
 # --- stored runs ---
 
 
