@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import torch
@@ -10,7 +11,11 @@ from torch import Tensor, nn
 from lenet_utils.checks import check_images, choose
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "sigmoid": nn.Sigmoid}
-POOLINGS: dict[str, type[nn.Module]] = {"average": nn.AvgPool2d, "max": nn.MaxPool2d}
+POOLINGS: dict[str, Callable[[int], nn.Module]] = {
+    "average": nn.AvgPool2d,
+    "max": nn.MaxPool2d,
+    "none": lambda stride: nn.AvgPool2d(1, stride),  # takes every second unit of every second row
+}
 
 
 def seeded(make_model, seed: int) -> nn.Module:
@@ -42,8 +47,8 @@ class LeNet5(nn.Module):
     ----------
     activation : {"tanh", "relu", "sigmoid"}
         The squashing function after C1, C3, C5 and F6.
-    pooling : {"average", "max"}
-        What S2 and S4 do with each 2×2 neighbourhood.
+    pooling : {"average", "max", "none"}
+        What S2 and S4 do with each 2×2 neighbourhood; ``"none"`` passes on one unit of the four.
     num_classes : int
 
     Examples

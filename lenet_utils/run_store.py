@@ -103,7 +103,7 @@ class Run:
     _since: float = field(default_factory=time.perf_counter)
 
     def begin(self, data: str, device: torch.device, anew: bool = False, **more: object) -> None:
-        """Say what is run; call it once, before anything is measured.
+        """Say what is run; call it once, before anything is measured.  On a CPU, one thread computes from now on.
 
         Parameters
         ----------
@@ -120,9 +120,11 @@ class Run:
         ResultsError
             If the run was begun with another configuration or other data.
         """
+        if device.type == "cpu":
+            torch.set_num_threads(1)
         if anew:
             self.passes, self.notes, self.sessions, self.seconds = [], {}, [], 0.0
-        configuration = self.configuration | _as_json(more)
+        configuration = self.configuration | as_json(more)
         if self.passes and (configuration, data) != (self.configuration, self.data):
             raise _other(self.experiment, self.seed)
         self.configuration, self.data = configuration, data
@@ -156,7 +158,7 @@ def open_run(experiment: Experiment, seed: int, again: bool = False) -> Run:
     ResultsError
         If what there is was measured with another configuration.
     """
-    new = Run(experiment.name, seed, _as_json(experiment.configuration))
+    new = Run(experiment.name, seed, as_json(experiment.configuration))
     if again:
         return new
     kept = checkpoints.load(state_path(experiment.name, seed))
@@ -259,7 +261,7 @@ def load_results(experiment: str, complete: bool = True) -> list[dict]:
     return records
 
 
-def _as_json(configuration: dict) -> dict:
+def as_json(configuration: dict) -> dict:
     """The same as it comes back from a file: tuples as lists."""
     return json.loads(json.dumps(configuration))
 

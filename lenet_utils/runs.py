@@ -23,18 +23,21 @@ import time
 
 from lenet_utils.checks import choose
 from lenet_utils.downloads import DataError
+from lenet_utils.modern import experiments as of_today
+from lenet_utils.modern import search, shifts
 from lenet_utils.original import ablation
 from lenet_utils.original import experiments as of_1998
 from lenet_utils.recipes import experiments as since_then
-from lenet_utils.recipes import search
 from lenet_utils.run_store import Experiment, ResultsError, Run, open_run, results_path, write
 from lenet_utils.training import TrainingError
 
 EXPERIMENTS: dict[str, Experiment] = {
+    **of_today.EXPERIMENTS,
+    **search.EXPERIMENTS,
+    **shifts.EXPERIMENTS,
     **of_1998.EXPERIMENTS,
     **ablation.EXPERIMENTS,
     **since_then.EXPERIMENTS,
-    **search.EXPERIMENTS,
 }
 
 

@@ -1,4 +1,4 @@
-"""The record of printed numbers: each has a source that the bibliography knows, and agrees with what the code builds."""
+"""The record of printed numbers: each has a source in the bibliography, and agrees with what the code builds."""
 
 from __future__ import annotations
 

@@ -228,7 +228,6 @@ def eta_of_pass(number: int, config: AblationConfig) -> float:
 
 def measure(run: Run, config: AblationConfig) -> None:
     """Take all steps with one seed; each is one "pass" of the run."""
-    torch.set_num_threads(1)
     dataset = load(config.dataset)
     run.begin(dataset.source, torch.device("cpu"))
     steps = list(ablation_steps().items())

@@ -204,7 +204,6 @@ class PaperTraining:
 
 def measure(run: Run, config: OriginalConfig) -> None:
     """Carry a run on to its end, pass by pass."""
-    torch.set_num_threads(1)
     dataset = load(config.dataset)
     run.begin(dataset.source, torch.device("cpu"))
     run.sessions[-1]["engine"] = f"Numba {numba.__version__}"

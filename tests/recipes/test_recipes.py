@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, replace
-from functools import partial
 
 import numpy as np
 import pytest
@@ -12,19 +10,15 @@ import torch
 from conftest import sentence
 from torch import nn
 
-from lenet_utils import runs
 from lenet_utils.counting import record_layers
 from lenet_utils.data import ImageDataset
-from lenet_utils.evaluation import error_rate, predict
 from lenet_utils.models import LeNet5, seeded
-from lenet_utils.preprocessing import prepare
-from lenet_utils.recipes import experiments as recipe_runs
 from lenet_utils.recipes.claims import Claim, prediction_interval, verdict
-from lenet_utils.recipes.experiments import BOOK_RECIPES, MLPS, measured, stored_predictions
+from lenet_utils.recipes.experiments import MLPS, measured
 from lenet_utils.recipes.networks import FullLeNet1, TutorialLeNet5
 from lenet_utils.recipes.published import RECIPES, find, run_recipe
-from lenet_utils.run_store import Experiment, ResultsError, load_results, results_path
-from lenet_utils.training import TrainingError, default_config
+from lenet_utils.run_store import as_json, load_results
+from lenet_utils.training import TrainingError
 
 LENET5_TAIL = [(16, 10, 10), (16, 10, 10), (16, 5, 5), (400,), (120,), (120,), (84,), (84,), (10,)]
 SHAPES = {
@@ -192,14 +186,13 @@ def test_measured_finds_the_epoch_and_converts_errors():
 
 STORED = {f"recipe-{name.lower()}": recipe for name, recipe in RECIPES.items()}
 STORED |= {f"recipe-mlp-{name}": recipe for name, recipe in MLPS.items()} | {"recipe-r3-lightning": RECIPES["R3"]}
-STORED |= {f"lenet5-{name}": recipe for name, recipe in BOOK_RECIPES.items()}
 
 
 @pytest.mark.parametrize(("experiment", "recipe"), STORED.items(), ids=STORED)
 def test_stored_runs_are_of_the_recipe_as_it_is(experiment, recipe):
     records = load_results(experiment)
     assert len(records) >= 3
-    config = {name: value for name, value in asdict(recipe.config).items() if name != "seed"}
+    config = as_json({name: value for name, value in asdict(recipe.config).items() if name != "seed"})
     expected = {"recipe": recipe.name, "dataset": recipe.dataset, **config}
     more = ("lightning", "network", "images")
     for record in records:
@@ -208,86 +201,3 @@ def test_stored_runs_are_of_the_recipe_as_it_is(experiment, recipe):
         assert all(np.isfinite(measured(claim, record)) for claim in recipe.claims)
         if recipe.watches == "test":
             assert record["notes"]["test_error"] == record["passes"][-1]["test_error"]
-
-
-@pytest.fixture(params=BOOK_RECIPES)
-def of_book(request):
-    """A data set of which the book keeps runs, its recipe, and the records of its runs."""
-    dataset = request.getfixturevalue(request.param)
-    return dataset, BOOK_RECIPES[request.param], load_results(f"lenet5-{request.param}")
-
-
-def test_the_books_own_recipe_is_the_default(of_book):
-    dataset, recipe, _ = of_book
-    assert recipe.config == default_config(dataset)
-    assert sum(p.numel() for p in recipe.make_model().parameters()) == recipe.num_parameters == 61_706
-
-
-def test_stored_predictions_have_the_stored_errors(of_book):
-    dataset, recipe, records = of_book
-    stored = stored_predictions(LeNet5("relu"), dataset, recipe.config)
-    assert list(stored) == [record["seed"] for record in records] == [0, 1, 2, 3, 4]
-    for record in records:
-        assert error_rate(stored[record["seed"]], dataset.test_labels) == record["notes"]["test_error"]
-        assert 0 < record["notes"]["test_error"] < {"mnist": 1.2, "digits": 4}[dataset.name]
-
-
-@pytest.mark.slow
-def test_a_stored_seed_can_be_had_again(of_book):
-    """Bit for bit only where processor and versions are those of the stored run; elsewhere nearer to it than others."""
-    dataset, recipe, records = of_book
-    model, history = run_recipe(recipe, dataset, 0, progress=False)
-    answers = predict(model, prepare(dataset.test_images))
-    stored = stored_predictions(model, dataset, recipe.config)
-    apart = [float((answers != stored[seed]).float().mean()) for seed in range(5)]
-    assert apart[0] < min(apart[1:])
-    assert abs(history.train_loss[0] - records[0]["passes"][0]["train_loss"]) < 0.01
-
-
-@pytest.fixture
-def quick(monkeypatch, tmp_path):
-    """The digits' recipe with a single epoch, and nothing stored."""
-    monkeypatch.setenv("LENET_RESULTS_DIR", str(tmp_path / "results"))
-    monkeypatch.setenv("LENET_CACHE_DIR", str(tmp_path / "cache"))
-    recipe = BOOK_RECIPES["digits"]
-    return replace(recipe, config=replace(recipe.config, num_epochs=1))
-
-
-def keep(recipe, seed):
-    measure = partial(recipe_runs.measure_book_recipe, recipe=recipe)
-    runs.run(Experiment("lenet5-digits", "", measure, recipe_runs._configuration(recipe)), seed)
-
-
-def test_the_books_run_is_kept_by_what_it_misreads(quick, digits):
-    assert stored_predictions(LeNet5("relu"), digits, quick.config) == {}  # nothing there yet
-    keep(quick, 3)
-    model, history = run_recipe(quick, digits, 3, progress=False)
-    stored = stored_predictions(model, digits, quick.config)
-    assert list(stored) == [3]
-    assert torch.equal(stored[3], predict(model, prepare(digits.test_images)))
-    (record,) = load_results("lenet5-digits")
-    assert record["passes"][-1]["validation_error"] == history.validation_error[-1]
-
-
-def test_runs_of_another_recipe_or_of_other_data_are_not_taken(quick, digits):
-    keep(quick, 0)
-    model, config = LeNet5("relu"), quick.config
-    assert list(stored_predictions(model, digits, replace(config, seed=7))) == [0]
-    assert stored_predictions(model, digits, replace(config, learning_rate=0.1)) == {}
-    assert stored_predictions(LeNet5("tanh"), digits, config) == {}
-    assert stored_predictions(model, digits.subset(1_000), config) == {}
-    assert stored_predictions(model, replace(digits, name="fashion-mnist"), config) == {}
-
-
-@pytest.mark.parametrize(
-    "misread", [None, [3], {}, {"0": 10}, {"0": "1"}, {"0": 1.5}, {"zero": 1}, {"-1": 1}, {"99999": 1}]
-)
-def test_damaged_predictions_are_refused(quick, digits, misread):
-    keep(quick, 0)
-    path = results_path("lenet5-digits", 0)
-    record = json.loads(path.read_text())
-    record["notes"]["misread"] = misread
-    path.write_text(json.dumps(record))
-    with pytest.raises(ResultsError) as caught:
-        stored_predictions(LeNet5("relu"), digits, quick.config)
-    sentence(caught.value, "lenet5-digits-seed0.json", "misread", "--again")
