@@ -1,71 +1,70 @@
-"""Trained networks kept on disk: written whole, read only when their digest is right."""
+"""Trained networks are kept, under a name that says all they depend on, and used again."""
 
 from __future__ import annotations
 
-import hashlib
-import io
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import asdict
 
 import torch
-from filelock import FileLock
+from torch import nn
 
-from lenet_utils.paths import read_file, shorten, write_file
+from lenet_utils import fingerprints, storage
+from lenet_utils.data import ImageDataset
+from lenet_utils.device import pick_device
+from lenet_utils.models import seeded
+from lenet_utils.paths import cache_dir
+from lenet_utils.training import History, TrainConfig, default_config, train
 
-DIGEST_SIZE = hashlib.sha256().digest_size
 
+def trained(
+    make_model: Callable[[], nn.Module],
+    dataset: ImageDataset,
+    config: TrainConfig | None = None,
+    progress: bool = True,
+) -> tuple[nn.Module, History]:
+    """A network trained as ``config`` says: loaded if that was done before on this machine, else trained and kept.
 
-@contextmanager
-def exclusively(path: Path) -> Iterator[None]:
-    """Let one process at a time make ``path``, so that chapters side by side do not train the same network twice.
+    Parameters
+    ----------
+    make_model : callable
+        Takes nothing and returns the network; its initial weights are drawn from ``config.seed``.
+    dataset, config, progress
+        As in :func:`lenet_utils.training.train`.
 
-    Where no lock can be written there is none: the work is then done twice, and correctly.
+    Returns
+    -------
+    model : torch.nn.Module
+        In evaluation mode, on :func:`lenet_utils.device.pick_device`'s choice.
+    history : History
+        As it was recorded when the network was trained.
+
+    Notes
+    -----
+    The file is named by a fingerprint of initial weights, structure, data, configuration, code, versions and device,
+    so a change of any of them trains anew.  A damaged file counts as none.  Where nothing can be stored, training is
+    simply repeated next time.
     """
-    lock = FileLock(f"{path}.lock")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except (OSError, NotImplementedError):  # the latter from a file system without locks
-        pass
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def save(path: Path, content: dict) -> None:
-    """Write tensors and plain values, with a digest, so that ``path`` holds all of them or stays as it was.
-
-    Raises
-    ------
-    OSError
-        As :func:`lenet_utils.paths.write_file` does.
-    """
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    archive = buffer.getvalue()
-    write_file(path, hashlib.sha256(archive).digest() + archive)
-
-
-def load(path: Path) -> dict | None:
-    """What :func:`save` wrote, or None when there is no such file or it is damaged; of the latter a line tells.
-
-    Only tensors and plain values are read (``weights_only=True``), and only from a file whose digest is right: torch
-    itself would load one with a flipped bit.
-    """
-    try:
-        content = read_file(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        print(f"{shorten(path)} cannot be read ({error.strerror}): it is made anew.")
-        return None
-    digest, archive = content[:DIGEST_SIZE], content[DIGEST_SIZE:]
-    try:
-        if hashlib.sha256(archive).digest() != digest:
-            raise ValueError("another digest")
-        return torch.load(io.BytesIO(archive), map_location="cpu", weights_only=True)
-    except Exception:  # reading what is no archive can raise anything
-        print(f"{shorten(path)} is damaged: it is made anew.")
-        return None
+    config = config or default_config(dataset)
+    device = pick_device()
+    model = seeded(make_model, config.seed)
+    name = fingerprints.combined_fingerprint(
+        weights=fingerprints.state_fingerprint(model.state_dict()),
+        structure=fingerprints.structure_fingerprint(model),
+        data=fingerprints.dataset_fingerprint(dataset),
+        config=asdict(config),
+        code=fingerprints.code_fingerprint(),
+        device=f"{device}, {torch.get_num_threads()} threads",
+    )
+    path = cache_dir() / f"{type(model).__name__}-{dataset.name}-{name}.pt"
+    with storage.exclusively(path):
+        kept = storage.load(path)
+        if kept is not None:
+            model.load_state_dict(kept["model"])
+            return model.to(device).eval(), History(config=config, **kept["history"])
+        history = train(model, dataset, config, progress)
+        record = {key: value for key, value in vars(history).items() if key != "config"}
+        try:
+            storage.save(path, {"model": model.state_dict(), "history": record})
+        except OSError as error:
+            print(f"The trained network was not kept: {error}")
+        return model, history

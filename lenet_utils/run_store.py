@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from lenet_utils import checkpoints
+from lenet_utils import storage
 from lenet_utils.paths import cache_dir, read_file, results_dir, stored_results_dir, write_file
 from lenet_utils.provenance import session
 
@@ -140,7 +140,7 @@ class Run:
         record = self.record()
         kept = {"record": json.dumps(record), "state": state}  # in one file, so that they belong together
         write(record)
-        checkpoints.save(state_path(self.experiment, self.seed), kept)
+        storage.save(state_path(self.experiment, self.seed), kept)
         return not complete and (self.last is None or len(self.passes) < self.last)
 
     def record(self) -> dict:
@@ -161,7 +161,7 @@ def open_run(experiment: Experiment, seed: int, again: bool = False) -> Run:
     new = Run(experiment.name, seed, as_json(experiment.configuration))
     if again:
         return new
-    kept = checkpoints.load(state_path(experiment.name, seed))
+    kept = storage.load(state_path(experiment.name, seed))
     try:
         run = Run(**_own(json.loads(kept["record"])), state=kept["state"])
     except (TypeError, KeyError, ValueError):  # there is none, or it was damaged

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 
 import torch
@@ -16,13 +16,10 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
-from lenet_utils import checkpoints, fingerprints
 from lenet_utils.checks import choose
 from lenet_utils.data import ImageDataset
 from lenet_utils.device import is_watched, pick_device
 from lenet_utils.evaluation import evaluate, predicted_classes
-from lenet_utils.models import seeded
-from lenet_utils.paths import cache_dir
 from lenet_utils.preprocessing import prepare
 
 OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
@@ -62,7 +59,7 @@ class TrainConfig:
     input_size, scaling : int, str
         How pixels become input; see :func:`lenet_utils.preprocessing.prepare`.
     seed : int
-        Decides the order of the images and, in :func:`lenet_utils.training.trained`, the initial weights.
+        Decides the order of the images and, in :func:`lenet_utils.checkpoints.trained`, the initial weights.
     """
 
     num_epochs: int = 2
@@ -256,60 +253,6 @@ def train(
             if on_epoch:
                 on_epoch(history)
     return history
-
-
-def trained(
-    make_model: Callable[[], nn.Module],
-    dataset: ImageDataset,
-    config: TrainConfig | None = None,
-    progress: bool = True,
-) -> tuple[nn.Module, History]:
-    """A network trained as ``config`` says: loaded if that was done before on this machine, else trained and kept.
-
-    Parameters
-    ----------
-    make_model : callable
-        Takes nothing and returns the network; its initial weights are drawn from ``config.seed``.
-    dataset, config, progress
-        As in :func:`train`.
-
-    Returns
-    -------
-    model : torch.nn.Module
-        In evaluation mode, on :func:`lenet_utils.device.pick_device`'s choice.
-    history : History
-        As it was recorded when the network was trained.
-
-    Notes
-    -----
-    The file is named by a fingerprint of initial weights, structure, data, configuration, code, versions and device,
-    so a change of any of them trains anew.  A damaged file counts as none.  Where nothing can be stored, training is
-    simply repeated next time.
-    """
-    config = config or default_config(dataset)
-    device = pick_device()
-    model = seeded(make_model, config.seed)
-    name = fingerprints.combined_fingerprint(
-        weights=fingerprints.state_fingerprint(model.state_dict()),
-        structure=fingerprints.structure_fingerprint(model),
-        data=fingerprints.dataset_fingerprint(dataset),
-        config=asdict(config),
-        code=fingerprints.code_fingerprint(),
-        device=f"{device}, {torch.get_num_threads()} threads",
-    )
-    path = cache_dir() / f"{type(model).__name__}-{dataset.name}-{name}.pt"
-    with checkpoints.exclusively(path):
-        kept = checkpoints.load(path)
-        if kept is not None:
-            model.load_state_dict(kept["model"])
-            return model.to(device).eval(), History(config=config, **kept["history"])
-        history = train(model, dataset, config, progress)
-        record = {key: value for key, value in vars(history).items() if key != "config"}
-        try:
-            checkpoints.save(path, {"model": model.state_dict(), "history": record})
-        except OSError as error:
-            print(f"The trained network was not kept: {error}")
-        return model, history
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import matplotlib
@@ -59,6 +59,16 @@ def no_network(monkeypatch):
 def digits():
     """The embedded data set."""
     return data.load("digits")
+
+
+@pytest.fixture(scope="session")
+def few(digits):
+    """64 images to learn from, 40 to validate on."""
+    return replace(
+        digits.subset(64),
+        validation_images=digits.validation_images[:40],
+        validation_labels=digits.validation_labels[:40],
+    )
 
 
 @pytest.fixture(scope="session", params=["mnist", "fashion-mnist"])

@@ -1,74 +1,121 @@
-"""Checkpoints and run states: what was damaged is never used, and what cannot be locked is done without a lock."""
+"""Trained networks are kept: loaded when nothing that decides them changed, trained anew when anything did."""
 
 from __future__ import annotations
 
-import random
+import os
+from dataclasses import replace
 
 import pytest
 import torch
-from tiny import measured, tiny
+from test_training import BRIEF, relu, run, same_weights
 
-from lenet_utils import checkpoints, runs
-from lenet_utils.models import LeNet5, seeded
-from lenet_utils.run_store import state_path
+from lenet_utils import checkpoints, fingerprints, paths
+from lenet_utils.checkpoints import trained
+from lenet_utils.models import LeNet5
+from lenet_utils.training import TrainConfig, train
 
 
 @pytest.fixture
-def kept(tmp_path):
-    path = tmp_path / "network.pt"
-    checkpoints.save(path, {"model": seeded(LeNet5, 0).state_dict()})
-    return path
+def trainings(monkeypatch) -> list[TrainConfig]:
+    """The configuration of each run that is really made."""
+    made = []
+
+    def counted(model, dataset, config, *arguments, **options):
+        made.append(config)
+        return train(model, dataset, config, *arguments, **options)
+
+    monkeypatch.setattr(checkpoints, "train", counted)
+    return made
 
 
-def test_what_was_saved_comes_back(kept):
-    found = checkpoints.load(kept)["model"]
-    assert all(torch.equal(found[name], value) for name, value in seeded(LeNet5, 0).state_dict().items())
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    """Every test keeps its networks by itself."""
+    monkeypatch.setenv("LENET_CACHE_DIR", str(tmp_path))
 
 
-def test_one_flipped_bit_is_seen(kept, capsys):
-    """torch.load reads 292 of 300 such archives without a word."""
-    whole, draw = kept.read_bytes(), random.Random(0)
-    for _ in range(300):
-        place, bit = draw.randrange(len(whole)), 1 << draw.randrange(8)
-        kept.write_bytes(whole[:place] + bytes([whole[place] ^ bit]) + whole[place + 1 :])
-        assert checkpoints.load(kept) is None
-    assert capsys.readouterr().out.count("network.pt is damaged: it is made anew.\n") == 300
+def kept(folder) -> list:
+    return sorted(folder.glob("*.pt"))
 
 
-def test_a_file_with_a_right_digest_that_is_no_archive_counts_as_damaged(kept):
-    import hashlib
-
-    kept.write_bytes(hashlib.sha256(b"no archive").digest() + b"no archive")
-    assert checkpoints.load(kept) is None
-
-
-def test_a_missing_file_is_no_news(tmp_path, capsys):
-    assert checkpoints.load(tmp_path / "nothing.pt") is None
-    assert checkpoints.load(tmp_path / "nothing.pt" / "below.pt") is None
-    assert capsys.readouterr().out == ""
+def test_second_call_loads_what_the_first_trained(few, tmp_path, trainings):
+    first, history = trained(relu, few, BRIEF, progress=False)
+    second, loaded = trained(relu, few, BRIEF, progress=False)
+    assert len(trainings) == 1
+    assert same_weights(first, second)
+    assert loaded == history
+    assert not second.training
+    assert same_weights(first, run(few)[0])
 
 
-def test_a_run_whose_state_has_a_flipped_bit_starts_anew(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("LENET_RESULTS_DIR", str(tmp_path / "results"))
-    monkeypatch.setenv("LENET_CACHE_DIR", str(tmp_path / "cache"))
-    whole = runs.run(tiny("whole"), seed=0)
-    runs.run(tiny(), seed=0, until=2)
-    path = state_path("tiny", 0)
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-    assert measured(runs.run(tiny(), seed=0).record()) == measured(whole.record())
-    assert "damaged" in capsys.readouterr().out
+@pytest.mark.parametrize(
+    "content",
+    [
+        lambda whole: whole[: len(whole) // 2],
+        lambda whole: b"",
+        lambda whole: b".",
+        lambda whole: b"X\x01",
+        lambda whole: b"not a checkpoint",
+        lambda whole: {"something": 1},
+        lambda whole: {"model": {}, "history": {}},
+    ],
+    ids=["half", "empty", "dot", "short", "text", "something-else", "no-weights"],
+)
+def test_damaged_checkpoint_is_trained_again(few, tmp_path, trainings, content):
+    first, _ = trained(relu, few, BRIEF, progress=False)
+    (path,) = kept(tmp_path)
+    damaged = content(path.read_bytes())
+    if isinstance(damaged, dict):
+        torch.save(damaged, path)
+    else:
+        path.write_bytes(damaged)
+    second, _ = trained(relu, few, BRIEF, progress=False)
+    assert len(trainings) == 2
+    assert same_weights(first, second)
+    trained(relu, few, BRIEF, progress=False)
+    assert len(trainings) == 2  # the good file took the damaged one's place
 
 
-@pytest.mark.parametrize("problem", [OSError, NotImplementedError])
-def test_without_locks_the_work_is_done_all_the_same(tmp_path, monkeypatch, problem):
-    """An older filelock raises NotImplementedError on a file system without flock."""
+def test_any_change_trains_anew(few, tmp_path, trainings, monkeypatch):
+    trained(relu, few, BRIEF, progress=False)
+    trained(relu, few, replace(BRIEF, learning_rate=0.006), progress=False)
+    trained(relu, few, replace(BRIEF, seed=1), progress=False)
+    trained(lambda: LeNet5("tanh"), few, BRIEF, progress=False)
+    flipped = replace(few, train_images=few.train_images.flip(2))
+    trained(relu, flipped, BRIEF, progress=False)
+    monkeypatch.setattr(fingerprints, "code_fingerprint", lambda: "another version")
+    trained(relu, few, BRIEF, progress=False)
+    assert len(trainings) == len(kept(tmp_path)) == 6
 
-    def no_lock(*_, **__):
-        raise problem
 
-    monkeypatch.setattr(checkpoints.FileLock, "acquire", no_lock)
-    with checkpoints.exclusively(tmp_path / "network.pt"):
-        done = True
-    assert done
+def test_folder_that_cannot_be_written_costs_only_a_sentence(few, tmp_path, capsys, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("LENET_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    model, _ = trained(relu, few, BRIEF, progress=False)
+    printed = capsys.readouterr().out
+    assert printed.count("\n") == 1
+    assert "was not kept" in printed
+    assert same_weights(model, run(few)[0])
+
+
+def test_full_disk_leaves_no_half_file(few, tmp_path, capsys, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(paths.os, "replace", full)
+    trained(relu, few, BRIEF, progress=False)
+    assert "No space left on device" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir() if path.suffix != ".lock"] == []
+
+
+def test_nothing_in_a_checkpoint_can_run(few, tmp_path, trainings):
+    class Bomb:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "executed"),)
+
+    trained(relu, few, BRIEF, progress=False)
+    (path,) = kept(tmp_path)
+    torch.save({"model": Bomb(), "history": {}}, path)
+    trained(relu, few, BRIEF, progress=False)
+    assert not (tmp_path / "executed").exists()
+    assert len(trainings) == 2

@@ -10,7 +10,7 @@ import torch
 from conftest import sentence
 from tiny import measured, tiny
 
-from lenet_utils import checkpoints, paths, run_store, runs
+from lenet_utils import paths, run_store, runs, storage
 from lenet_utils.original.experiments import PaperTraining
 from lenet_utils.run_store import (
     MissingResultsError,
@@ -207,16 +207,16 @@ def test_a_complete_run_of_another_configuration_is_not_passed_off_as_this_one()
 def test_a_disk_that_fills_up_while_the_state_is_stored_keeps_the_results_whole(monkeypatch, capsys):
     monkeypatch.setitem(runs.EXPERIMENTS, "tiny", tiny())
     runs.run(tiny(), seed=0, until=1)
-    write = checkpoints.write_file
+    write = storage.write_file
 
     def full(path, content):
         raise OSError(f"{path.name} cannot be stored (No space left on device): make room.")
 
-    monkeypatch.setattr(checkpoints, "write_file", full)
+    monkeypatch.setattr(storage, "write_file", full)
     assert runs.main(["tiny", "--seeds", "0"]) == 1
     assert capsys.readouterr().err == "tiny-seed0.pt cannot be stored (No space left on device): make room.\n"
     assert len(load_results("tiny", complete=False)[0]["passes"]) == 2
-    monkeypatch.setattr(checkpoints, "write_file", write)
+    monkeypatch.setattr(storage, "write_file", write)
     assert measured(runs.run(tiny(), seed=0).record()) == measured(runs.run(tiny("whole"), seed=0).record())
 
 

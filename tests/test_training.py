@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import FrozenInstanceError, replace
 
 import pytest
@@ -12,28 +11,18 @@ from conftest import sentence
 from torch import nn
 from torch.nn import functional
 
-from lenet_utils import fingerprints, paths, training
+from lenet_utils import fingerprints, training
 from lenet_utils.device import pick_device
 from lenet_utils.evaluation import error_rate, predict
 from lenet_utils.models import MLP, LeNet5, seeded
 from lenet_utils.preprocessing import prepare
-from lenet_utils.training import History, TrainConfig, TrainingError, default_config, make_optimizer, train, trained
+from lenet_utils.training import History, TrainConfig, TrainingError, default_config, make_optimizer, train
 
 BRIEF = TrainConfig(num_epochs=2, batch_size=24, learning_rate=0.005)
 
 
 def relu() -> LeNet5:
     return LeNet5("relu")
-
-
-@pytest.fixture(scope="module")
-def few(digits):
-    """64 images to learn from, 40 to validate on."""
-    return replace(
-        digits.subset(64),
-        validation_images=digits.validation_images[:40],
-        validation_labels=digits.validation_labels[:40],
-    )
 
 
 def run(dataset, config=BRIEF, make_model=relu, **options) -> tuple[nn.Module, History]:
@@ -232,7 +221,7 @@ def test_default_is_two_epochs_on_a_large_set_and_more_on_a_small_one(digits):
         train_images=digits.train_images[:1].expand(55_000, 28, 28),
         train_labels=digits.train_labels[:1].expand(55_000),
     )
-    assert default_config(large) == TrainConfig(num_epochs=2)
+    assert default_config(large) == TrainConfig(num_epochs=2, label_smoothing=0.1, seed=100)
     assert default_config(digits).num_epochs == 13
     assert default_config(digits.subset(3)).num_epochs == 20
 
@@ -396,110 +385,56 @@ def test_cuda_before_mps_before_cpu(monkeypatch, cuda, mps, expected):
 # --- kept networks ---------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def trainings(monkeypatch) -> list[TrainConfig]:
-    """The configuration of each run that is really made."""
-    made = []
-
-    def counted(model, dataset, config, *arguments, **options):
-        made.append(config)
-        return train(model, dataset, config, *arguments, **options)
-
-    monkeypatch.setattr(training, "train", counted)
-    return made
+# --- what the recipe search may turn ---
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    """Every test keeps its networks by itself."""
-    monkeypatch.setenv("LENET_CACHE_DIR", str(tmp_path))
+def test_smoothed_labels_are_learned_and_plain_ones_judge(few):
+    smooth = replace(BRIEF, label_smoothing=0.1)
+
+    def by_hand(outputs, labels):
+        """A tenth of the target spread over ten classes."""
+        target = torch.full_like(outputs, 0.01).scatter(1, labels[:, None], 0.91)
+        return -(target * outputs.log_softmax(1)).sum(1).mean()
+
+    (one, history), (other, of_hand) = run(few, smooth), run(few, BRIEF, loss=by_hand)
+    for a, b in zip(one.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+    assert history.train_loss == pytest.approx(of_hand.train_loss)
+    images = prepare(few.validation_images)
+    plain = functional.cross_entropy(one(images), few.validation_labels).item()
+    assert history.validation_loss[-1] == pytest.approx(plain, rel=1e-5)
 
 
-def kept(folder) -> list:
-    return sorted(folder.glob("*.pt"))
+def test_averaged_weights_are_the_mean_of_the_last_steps(few):
+    seen = []
+
+    def watch(outputs, labels):
+        if torch.is_grad_enabled():
+            seen.append({name: p.detach().clone() for name, p in model.named_parameters()})
+        return functional.cross_entropy(outputs, labels)
+
+    model = seeded(relu, 0)
+    train(model, few, BRIEF, progress=False, loss=watch)  # six steps; before each, the weights after the one before
+    last = {name: p.detach().clone() for name, p in model.named_parameters()}
+    averaged, _ = run(few, replace(BRIEF, averaged_steps=3))
+    for name, value in averaged.named_parameters():
+        expected = (seen[-2][name] + seen[-1][name] + last[name]) / 3
+        torch.testing.assert_close(value.detach(), expected, msg=name)
 
 
-def test_second_call_loads_what_the_first_trained(few, tmp_path, trainings):
-    first, history = trained(relu, few, BRIEF, progress=False)
-    second, loaded = trained(relu, few, BRIEF, progress=False)
-    assert len(trainings) == 1
-    assert same_weights(first, second)
-    assert loaded == history
-    assert not second.training
-    assert same_weights(first, run(few)[0])
+def test_betas_and_their_range_reach_the_optimizer(few):
+    config = replace(BRIEF, betas=(0.8, 0.95), momentum_range=None)
+    assert make_optimizer(relu(), config).param_groups[0]["betas"] == (0.8, 0.95)
+    assert not same_weights(run(few, config)[0], run(few, replace(config, betas=(0.9, 0.95)))[0])
+    assert not same_weights(run(few, config)[0], run(few, replace(config, momentum_range=(0.8, 0.9)))[0])
 
 
 @pytest.mark.parametrize(
-    "content",
-    [
-        lambda whole: whole[: len(whole) // 2],
-        lambda whole: b"",
-        lambda whole: b".",
-        lambda whole: b"X\x01",
-        lambda whole: b"not a checkpoint",
-        lambda whole: {"something": 1},
-        lambda whole: {"model": {}, "history": {}},
-    ],
-    ids=["half", "empty", "dot", "short", "text", "something-else", "no-weights"],
+    ("name", "value"), [("label_smoothing", 1.0), ("label_smoothing", -0.1), ("betas", (0.9, 1.0))]
 )
-def test_damaged_checkpoint_is_trained_again(few, tmp_path, trainings, content):
-    first, _ = trained(relu, few, BRIEF, progress=False)
-    (path,) = kept(tmp_path)
-    damaged = content(path.read_bytes())
-    if isinstance(damaged, dict):
-        torch.save(damaged, path)
-    else:
-        path.write_bytes(damaged)
-    second, _ = trained(relu, few, BRIEF, progress=False)
-    assert len(trainings) == 2
-    assert same_weights(first, second)
-    trained(relu, few, BRIEF, progress=False)
-    assert len(trainings) == 2  # the good file took the damaged one's place
-
-
-def test_any_change_trains_anew(few, tmp_path, trainings, monkeypatch):
-    trained(relu, few, BRIEF, progress=False)
-    trained(relu, few, replace(BRIEF, learning_rate=0.006), progress=False)
-    trained(relu, few, replace(BRIEF, seed=1), progress=False)
-    trained(lambda: LeNet5("tanh"), few, BRIEF, progress=False)
-    flipped = replace(few, train_images=few.train_images.flip(2))
-    trained(relu, flipped, BRIEF, progress=False)
-    monkeypatch.setattr(fingerprints, "code_fingerprint", lambda: "another version")
-    trained(relu, few, BRIEF, progress=False)
-    assert len(trainings) == len(kept(tmp_path)) == 6
-
-
-def test_folder_that_cannot_be_written_costs_only_a_sentence(few, tmp_path, capsys, monkeypatch):
-    (tmp_path / "file").write_text("in the way")
-    monkeypatch.setenv("LENET_CACHE_DIR", str(tmp_path / "file" / "cache"))
-    model, _ = trained(relu, few, BRIEF, progress=False)
-    printed = capsys.readouterr().out
-    assert printed.count("\n") == 1
-    assert "was not kept" in printed
-    assert same_weights(model, run(few)[0])
-
-
-def test_full_disk_leaves_no_half_file(few, tmp_path, capsys, monkeypatch):
-    def full(*arguments, **options):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(paths.os, "replace", full)
-    trained(relu, few, BRIEF, progress=False)
-    assert "No space left on device" in capsys.readouterr().out
-    assert [path.name for path in tmp_path.iterdir() if path.suffix != ".lock"] == []
-
-
-def test_nothing_in_a_checkpoint_can_run(few, tmp_path, trainings):
-    class Bomb:
-        def __reduce__(self):
-            return os.mkdir, (str(tmp_path / "executed"),)
-
-    trained(relu, few, BRIEF, progress=False)
-    (path,) = kept(tmp_path)
-    torch.save({"model": Bomb(), "history": {}}, path)
-    trained(relu, few, BRIEF, progress=False)
-    assert not (tmp_path / "executed").exists()
-    assert len(trainings) == 2
+def test_shares_beyond_one_are_refused(name, value):
+    with pytest.raises(ValueError, match=name):
+        TrainConfig(**{name: value})
 
 
 # --- accuracy --------------------------------------------------------------------------------------------------------

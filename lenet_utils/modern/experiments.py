@@ -22,8 +22,9 @@ from lenet_utils.training import TrainConfig, train
 
 TWO_EPOCHS = TrainConfig(num_epochs=2, label_smoothing=0.1)
 ONE_EPOCH = TrainConfig(num_epochs=1, batch_size=64, learning_rate=0.01, betas=(0.9, 0.95), label_smoothing=0.1)
+BEFORE = TrainConfig(num_epochs=2)
 DIGITS = replace(TWO_EPOCHS, num_epochs=13)
-"""As :func:`lenet_utils.training.default_config` gives them, and a variant that sees every image once."""
+"""As :func:`lenet_utils.training.default_config` gives them, what it gave before, and one that sees each image once."""
 
 
 def network() -> nn.Module:
@@ -123,6 +124,7 @@ EXPERIMENTS = {
     for experiment in (
         _experiment("lenet5-mnist", "two epochs", "mnist", TWO_EPOCHS, range(100, 130)),
         _experiment("lenet5-mnist-one-epoch", "every image once", "mnist", ONE_EPOCH, range(100, 130)),
+        _experiment("lenet5-mnist-before", "the recipe before", "mnist", BEFORE, (*range(5), *range(100, 110))),
         _experiment("lenet5-digits", "13 epochs", "digits", DIGITS, range(100, 105)),
     )
 }
