@@ -8,13 +8,13 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 
 from lenet_utils.architecture_diagram import plot_architecture
+from lenet_utils.checkpoints import trained
 from lenet_utils.counting import layer_table
 from lenet_utils.data import load
 from lenet_utils.embedding import activations
 from lenet_utils.models import LeNet5
 from lenet_utils.plotting import use_book_style
 from lenet_utils.preprocessing import prepare
-from lenet_utils.training import trained
 
 TARGET = Path(__file__).resolve().parents[1] / "book" / "figures" / "lenet-5.png"
 

@@ -12,6 +12,8 @@ import pytest
 import yaml
 from pages import ROOT, chapters, config, pages, toc
 
+from lenet_utils.literature import record
+
 if not (ROOT / "_toc.yml").exists():
     pytest.skip("these tests need the book beside the package: run them in a checkout", allow_module_level=True)
 
@@ -260,3 +262,33 @@ def test_every_module_is_documented():
 def test_configuration_files_are_valid_yaml():
     for path in [ROOT / "CITATION.cff", *ROOT.glob("*.yml"), *ROOT.glob(".github/workflows/*.yml")]:
         assert isinstance(yaml.safe_load(path.read_text("utf8")), dict), path.name
+
+
+# --- the record ------------------------------------------------------------------------------------------------------
+
+PLACE = re.compile(r"\b[Ss]ections? [IVX]+\b|\b[Aa]ppendix [A-D]\b|\bFigs?\. \d|\bTable I\b|\bequations? \(?\d")
+
+
+def paragraphs(text: str) -> list[str]:
+    """A page's paragraphs without code, each admonition or exercise as one of them."""
+    plain = without_code(text.partition("---\n")[2].partition("---\n")[2] or text)
+    plain = re.sub(
+        r"^(:{3,}|`{3,})\{[^\n]*\n.*?^\1$", lambda m: re.sub(r"\n\s*\n", "\n", m[0]), plain, flags=re.S | re.M
+    )
+    return [part for part in re.split(r"\n\s*\n", plain) if not part.startswith("#")]
+
+
+@each_page
+def test_a_place_in_a_paper_stands_beside_its_source(page):
+    """Whoever names a section, figure, table or equation of a publication cites it in the same paragraph."""
+    homeless = [
+        part[:90] for part in paragraphs(page.path.read_text("utf8")) if PLACE.search(part) and "{cite" not in part
+    ]
+    assert homeless == []
+
+
+@each_chapter
+def test_rows_of_printed_numbers_are_read_from_the_record(page):
+    code = re.sub(r"\s+", " ", "\n".join(cell.source for cell in page.code))
+    rows = {name: row.value for name, row in record().items() if isinstance(row.value, list) and len(row.value) > 2}
+    assert [name for name, values in rows.items() if ", ".join(map(str, values)) in code] == []

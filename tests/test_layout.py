@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -114,3 +115,9 @@ def test_no_file_of_another_language_stands_in_a_python_string():
 def test_tests_mirror_the_package():
     """Every folder has its tests in a folder of its name; and no test lies in a folder that the package lacks."""
     assert {path.parent.name for path in Path(ROOT / "tests").glob("*/__init__.py")} == FOLDERS
+
+
+def test_every_folder_is_packaged():
+    """A notebook far from the repository gets all of the package."""
+    packaged = set(tomllib.loads((ROOT / "pyproject.toml").read_text("utf8"))["tool"]["setuptools"]["packages"])
+    assert packaged == {"lenet_utils", "lenet_utils.results", *(f"lenet_utils.{folder}" for folder in FOLDERS)}

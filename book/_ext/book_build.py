@@ -5,8 +5,6 @@ Each part is one function connected to one event; :func:`setup` at the end is th
 
 from __future__ import annotations
 
-import functools
-import gc
 import hashlib
 import os
 import platform
@@ -22,7 +20,6 @@ from importlib import metadata, util
 from pathlib import Path
 
 import joblib
-import pybtex.plugin
 from docutils import nodes
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
@@ -30,8 +27,7 @@ from myst_nb.core.read import create_nb_reader
 from nbclient import NotebookClient
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
-from sphinx.errors import ExtensionError, PycodeError
-from sphinx.pycode import ModuleAnalyzer
+from sphinx.errors import ExtensionError
 from sphinx.util import logging
 from warm_kernels import WarmKernels
 
@@ -201,22 +197,6 @@ class _Executions:
         return time.perf_counter() - start
 
 
-def save_time() -> None:
-    """Spare the build's own process a third of its time; the pages are the same."""
-    gc.disable()  # it ends before its garbage matters: about 100 MB
-    sys.modules.setdefault("lightning", None)  # the API page names it, and needs nothing of it
-    if not hasattr(pybtex.plugin.find_plugin, "cache_info"):
-        pybtex.plugin.find_plugin = functools.cache(pybtex.plugin.find_plugin)  # each citation asks for the same one
-        ModuleAnalyzer.for_module = functools.partial(_analyze_own, ModuleAnalyzer.for_module)
-
-
-def _analyze_own(analyze, module: str) -> ModuleAnalyzer:
-    """Read the comments of this package's source only, not those of the libraries that it inherits from."""
-    if module.split(".")[0] != "lenet_utils":
-        raise PycodeError(f"{module} is not documented here")
-    return analyze(module)
-
-
 # --- Never online ----------------------------------------------------------------------------------------------------
 
 
@@ -312,7 +292,7 @@ def themed_svg(svg: str, alt: str, prefix: str) -> str:
 
 
 def setup(app: Sphinx) -> dict:
-    save_time()
+    sys.modules.setdefault("lightning", None)  # the API page names it, and needs nothing of it
     app.add_config_value("book_longest_first", [], "", list)
     app.connect("config-inited", prepare_kernels, priority=100)
     app.connect("config-inited", drop_thebe, priority=100)
