@@ -152,11 +152,6 @@ def plot_confusion_matrix(counts: np.ndarray, class_names: Sequence[str], ax: Ax
     return ax
 
 
-def plot_feature_maps(maps: np.ndarray, ax: Axes | None = None, size: float = 0.9) -> Axes:
-    """One picture for each map of a layer, all on one scale: shape (C, H, W)."""
-    return plot_images(maps, num_columns=8, ax=ax, size=size)
-
-
 def plot_embedding(
     points: np.ndarray, labels: Sequence[int], class_names: Sequence[str], ax: Axes | None = None, legend: bool = True
 ) -> Axes:

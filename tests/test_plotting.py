@@ -20,7 +20,6 @@ ONE_AX = {
     "embedding": lambda ax: plotting.plot_embedding(RANDOM.normal(size=(20, 2)), [0, 1] * 10, ["a", "b"], ax=ax),
     "history": lambda ax: plotting.plot_history(HISTORY, 3, "test", ax),
     "images": lambda ax: plotting.plot_images(RANDOM.random((3, 8, 8)), ["a", "b", "c"], ax=ax),
-    "feature_maps": lambda ax: plotting.plot_feature_maps(RANDOM.random((3, 8, 8)), ax=ax),
     "architecture": lambda ax: architecture_diagram.plot_architecture(layer_table(LeNet5()), ax),
 }
 

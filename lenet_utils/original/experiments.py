@@ -220,12 +220,6 @@ def measure(run: Run, config: OriginalConfig) -> None:
             break
 
 
-def stored_config(record: dict) -> OriginalConfig:
-    """The configuration of a stored run, as :func:`lenet_utils.run_store.load_results` gives it."""
-    values = dict(record["configuration"])
-    return OriginalConfig(**values | {"distortion": Distortion(**values["distortion"])})
-
-
 def _experiment(name: str, summary: str, seeds: Iterable[int], **changes: object) -> Experiment:
     config = OriginalConfig(**changes)
     return Experiment(name, summary, partial(measure, config=config), asdict(config), tuple(seeds))

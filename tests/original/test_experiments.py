@@ -10,6 +10,7 @@ from tiny import TINY, tiny
 
 from lenet_utils import provenance, run_store, runs
 from lenet_utils.original import experiments
+from lenet_utils.original.distortions import Distortion
 from lenet_utils.original.experiments import OriginalConfig, PaperTraining
 from lenet_utils.original.optimizer import MU
 from lenet_utils.preprocessing import prepare
@@ -89,12 +90,18 @@ def test_a_pass_that_does_not_divide_the_patterns_is_refused(digits):
 # --- stored runs ---
 
 
+def stored_config(record: dict) -> OriginalConfig:
+    """The configuration of a stored run."""
+    values = dict(record["configuration"])
+    return OriginalConfig(**values | {"distortion": Distortion(**values["distortion"])})
+
+
 @pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
 def test_stored_runs_are_whole(path):
     record = run_store.read(path)
     assert path.name == f"{record['experiment']}-seed{record['seed']}.json"
     assert record["experiment"] in runs.EXPERIMENTS
-    config = experiments.stored_config(record)
+    config = stored_config(record)
     assert config == runs.EXPERIMENTS[record["experiment"]].measure.keywords["config"]
     assert "MNIST" in record["data"]
     if record["complete"] and not record["passes"][-1]["diverged"]:
@@ -121,7 +128,7 @@ def test_the_first_steps_of_a_stored_run_come_out_again(path, mnist):
     """Bit for bit on a machine like the one that ran it; elsewhere as closely as float32 allows after 50 steps."""
     record = run_store.read(path)
     stored, session = record["notes"]["first_steps"], record["sessions"][0]
-    found = PaperTraining(experiments.stored_config(record), record["seed"], mnist).first_steps()
+    found = PaperTraining(stored_config(record), record["seed"], mnist).first_steps()
     now = provenance.session(torch.device("cpu"))
     if all(now[what] == session[what] for what in ("machine", "versions")) and "Numba" in session.get("engine", ""):
         assert found == stored
