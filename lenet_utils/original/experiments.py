@@ -172,7 +172,8 @@ class PaperTraining:
     def one_pass(self, number: int) -> dict:
         """Learn every pattern of the pass once; its numbers.
 
-        ``online_*`` is taken while learning, each pattern just before it is learned; the others after the pass.
+        ``online_*`` is taken while learning, each pattern just before it is learned, as the paper does (Fig. 5); the
+        others after the pass, those of the training patterns after the last one only, for they take long.
         """
         curvature = self.begin_pass(number)
         loss, wrong, seen = 0.0, 0, 0
@@ -181,6 +182,8 @@ class PaperTraining:
             wrong, loss, seen = wrong + of_these, loss + losses, seen + len(labels)
         measured = {}
         for part, (images, labels) in self.parts.items():
+            if part == "train" and number < self.config.num_passes:
+                continue
             inputs = prepare(images, scaling="paper")
             part_loss, error = evaluate(self.model, inputs, labels, loss_function(self.config.loss, self.config.j))
             measured[f"{part}_size"] = len(labels)
