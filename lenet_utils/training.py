@@ -134,7 +134,7 @@ def default_config(dataset: ImageDataset) -> TrainConfig:
     13
     """
     num_epochs = min(20, max(2, math.ceil(15_000 / len(dataset.train_images))))
-    return TrainConfig(num_epochs=num_epochs, label_smoothing=0.1, seed=100)
+    return TrainConfig(num_epochs=num_epochs, betas=(0.9, 0.98), label_smoothing=0.1, seed=100)
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:

@@ -20,8 +20,8 @@ from lenet_utils.preprocessing import prepare
 from lenet_utils.run_store import Experiment, MissingResultsError, ResultsError, Run, as_json, load_results
 from lenet_utils.training import TrainConfig, train
 
-TWO_EPOCHS = TrainConfig(num_epochs=2, label_smoothing=0.1)
-ONE_EPOCH = TrainConfig(num_epochs=1, batch_size=64, learning_rate=0.01, betas=(0.9, 0.95), label_smoothing=0.1)
+TWO_EPOCHS = TrainConfig(num_epochs=2, betas=(0.9, 0.98), label_smoothing=0.1)
+ONE_EPOCH = TrainConfig(num_epochs=1, batch_size=32, learning_rate=0.007, betas=(0.9, 0.95), label_smoothing=0.1)
 BEFORE = TrainConfig(num_epochs=2)
 DIGITS = replace(TWO_EPOCHS, num_epochs=13)
 """As :func:`lenet_utils.training.default_config` gives them, what it gave before, and one that sees each image once."""
