@@ -256,12 +256,26 @@ def test_every_module_is_documented():
     modules = {".".join(path.parts).removesuffix(".__init__") for path in paths}
     page = (ROOT / "book/api.md").read_text("utf8")
     documented = re.findall(r"automodule:: lenet_utils\.([\w.]+)$", page, re.MULTILINE)
-    assert sorted(documented) == sorted(modules - {"__init__", "modern", "original", "recipes"})  # which hold nothing themselves
+    assert sorted(documented) == sorted(
+        modules - {"__init__", "modern", "original", "recipes"}
+    )  # which hold nothing themselves
 
 
 def test_configuration_files_are_valid_yaml():
     for path in [ROOT / "CITATION.cff", *ROOT.glob("*.yml"), *ROOT.glob(".github/workflows/*.yml")]:
         assert isinstance(yaml.safe_load(path.read_text("utf8")), dict), path.name
+
+
+# --- a visible cell teaches ---
+
+PLUMBING = re.compile(r"^\s*glue\(|\bload_results\(|\bjson\.|\bif stored\b|\bexcept ResultsError\b", re.MULTILINE)
+
+
+@each_chapter
+def test_no_bookkeeping_in_a_cell_that_a_reader_sees(page):
+    folded = {"remove-cell", "remove-input", "hide-input", "hide-cell"}
+    seen = [cell.source for cell in page.code if not folded & set(cell.metadata.get("tags", []))]
+    assert [source.splitlines()[0] for source in seen if PLUMBING.search(source)] == []
 
 
 # --- the record ------------------------------------------------------------------------------------------------------
