@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 
-import torch
 from torch import nn
 
 from lenet_utils import fingerprints, storage
 from lenet_utils.data import ImageDataset
-from lenet_utils.device import pick_device
+from lenet_utils.device import machine_name, pick_device
 from lenet_utils.models import seeded
 from lenet_utils.paths import cache_dir
 from lenet_utils.training import History, TrainConfig, default_config, train
@@ -40,7 +39,7 @@ def trained(
 
     Notes
     -----
-    The file is named by a fingerprint of initial weights, structure, data, configuration, code, versions and device,
+    The file is named by a fingerprint of initial weights, structure, data, configuration, code, versions and machine,
     so a change of any of them trains anew.  A damaged file counts as none.  Where nothing can be stored, training is
     simply repeated next time.
     """
@@ -53,14 +52,17 @@ def trained(
         data=fingerprints.dataset_fingerprint(dataset),
         config=asdict(config),
         code=fingerprints.code_fingerprint(),
-        device=f"{device}, {torch.get_num_threads()} threads",
+        device=machine_name(device),
     )
     path = cache_dir() / f"{type(model).__name__}-{dataset.name}-{name}.pt"
     with storage.exclusively(path):
         kept = storage.load(path)
         if kept is not None:
-            model.load_state_dict(kept["model"])
-            return model.to(device).eval(), History(config=config, **kept["history"])
+            try:
+                model.load_state_dict(kept["model"])
+                return model.to(device).eval(), History(config=config, **kept["history"])
+            except (KeyError, RuntimeError, TypeError, AttributeError):  # a whole file, but not of ours
+                model = seeded(make_model, config.seed)
         history = train(model, dataset, config, progress)
         record = {key: value for key, value in vars(history).items() if key != "config"}
         try:

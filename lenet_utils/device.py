@@ -24,7 +24,7 @@ def pick_device() -> torch.device:
     wanted = os.environ.get("LENET_DEVICE") or present[0]
     kind, _, index = wanted.partition(":")
     count = torch.cuda.device_count() if kind == "cuda" else 1
-    if kind not in present or (":" in wanted and not (index.isdigit() and int(index) < count)):
+    if kind not in present or (":" in wanted and index not in map(str, range(count))):
         raise ValueError(f"LENET_DEVICE={wanted!r} is not available here: choose one of {', '.join(present)}.")
     return torch.device(wanted)
 

@@ -11,7 +11,7 @@ import platform
 import sys
 from functools import partial
 from pathlib import Path
-from types import CodeType, FunctionType, ModuleType
+from types import CellType, CodeType, FunctionType, MethodType, ModuleType, SimpleNamespace
 
 import numpy as np
 import torch
@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from lenet_utils.paths import PACKAGE
 
-PLAIN = (int, float, complex, str, bytes, bool, type(None), torch.dtype)
+PLAIN = (int, float, complex, str, bytes, bool, type(None), slice, range, np.generic, torch.dtype, torch.device)
+STANDARD = {*vars(nn.Module()), "training"} - {"_forward_hooks", "_forward_pre_hooks"}  # what every network has
 NO_MATTER = {"__doc__", "__module__", "__qualname__", "__firstlineno__", "__dict__", "__weakref__"}  # of a class
 
 
@@ -46,7 +47,7 @@ def state_fingerprint(state: dict[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for name, value in state.items():
         digest.update(f"{name}{tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().numpy())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()
 
 
@@ -60,8 +61,8 @@ def structure_fingerprint(model: nn.Module) -> str:
     seen: dict[int, object] = {}  # by identity; kept, so that no number is given twice
     for module in model.modules():
         _describe(type(module), parts, seen)
-        settings = {name: value for name, value in vars(module).items() if not name.startswith("_")}
-        _describe({name: settings[name] for name in sorted(settings) if name != "training"}, parts, seen)
+        own = {name: value for name, value in sorted(vars(module).items()) if name not in STANDARD}
+        _describe([own, dict(module.named_buffers(recurse=False))], parts, seen)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
@@ -70,8 +71,10 @@ def _describe(value: object, parts: list[str], seen: dict[int, object]) -> None:
     parts.append(type(value).__name__)
     if isinstance(value, PLAIN):
         parts.append(repr(value))
-    elif isinstance(value, Tensor | np.ndarray):
-        parts.append(state_fingerprint({"": torch.as_tensor(value)}))
+    elif isinstance(value, Tensor):
+        parts.append(state_fingerprint({"": value}))
+    elif isinstance(value, np.ndarray):
+        parts.append(f"{value.dtype}{value.tolist()}")
     elif isinstance(value, CodeType):
         parts += [value.co_code.hex(), *value.co_names]
         _describe(value.co_consts, parts, seen)
@@ -92,6 +95,12 @@ def _contents(value: object) -> list:
         return sorted(value, key=repr)
     if isinstance(value, partial):
         return [value.func, value.args, value.keywords]
+    if isinstance(value, MethodType):
+        return [value.__func__, value.__self__]
+    if isinstance(value, nn.Module):  # one that the network's code refers to
+        return [type(value), repr(value), value.state_dict()]
+    if hasattr(value, "__wrapped__"):  # a function within a cache or another decorator
+        return [value.__wrapped__]
     if isinstance(value, staticmethod | classmethod):
         return [value.__func__]
     if isinstance(value, property):
@@ -101,18 +110,20 @@ def _contents(value: object) -> list:
         return [Path(file).read_bytes()] if file and _is_own(value.__name__) else []
     if isinstance(value, FunctionType) and _is_own(value.__module__):
         used = {name: value.__globals__[name] for name in sorted(_names(value.__code__)) if name in value.__globals__}
-        cells = [cell.cell_contents for cell in value.__closure__ or ()]
+        cells = [cell.cell_contents for cell in value.__closure__ or () if cell != CellType()]
         return [value.__code__, value.__defaults__, value.__kwdefaults__, cells, used]
     if isinstance(value, type) and _is_own(value.__module__):
         own = {name: item for name, item in sorted(vars(value).items()) if name not in NO_MATTER}
         return [*value.__bases__, own]
+    if isinstance(value, SimpleNamespace) or (hasattr(value, "__dict__") and _is_own(type(value).__module__)):
+        return [type(value), vars(value)]
     return []
 
 
-def _is_own(module: str) -> bool:
+def _is_own(module: str | None) -> bool:
     """Whether a module is the reader's, a notebook or a script, and neither this package nor a library."""
-    if module == "__main__":
-        return True
+    if module is None or module == "__main__":
+        return module is not None
     top = module.partition(".")[0]
     if top in ("lenet_utils", "torch") or top in sys.stdlib_module_names:
         return False

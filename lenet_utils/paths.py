@@ -36,10 +36,10 @@ def results_dir() -> Path:
     return _folder("LENET_RESULTS_DIR", "results", Path.cwd() / "results")
 
 
-def stored_results_dir() -> Path:
-    """Where stored results are read: :func:`results_dir`, or those that came with an installed package."""
-    packaged = PACKAGE / "results"
-    return packaged if packaged.is_dir() and not results_dir().is_dir() else results_dir()
+def stored_results() -> list[Path]:
+    """All results files, by name: those that came with an installed package, and one's own, which take their place."""
+    found = {path.name: path for folder in (PACKAGE / "results", results_dir()) for path in folder.glob("*.json")}
+    return [found[name] for name in sorted(found)]
 
 
 def shorten(path: Path) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from lenet_utils import storage
-from lenet_utils.paths import cache_dir, read_file, results_dir, stored_results_dir, write_file
+from lenet_utils.paths import cache_dir, read_file, results_dir, stored_results, write_file
 from lenet_utils.provenance import session
 
 KIND, SCHEMA = "lenet-book-run", 1
@@ -179,6 +179,17 @@ def open_run(experiment: Experiment, seed: int, again: bool = False) -> Run:
     return run if run.passes else new
 
 
+def mend(run: Run) -> None:
+    """Write the results file of a run again where it is missing, damaged or behind."""
+    path = results_path(run.experiment, run.seed)
+    try:
+        stored = read(path)
+    except ResultsError:  # missing or damaged
+        stored = {}
+    if stored != as_json(run.record()):
+        write(run.record())
+
+
 def _own(record: dict) -> dict:
     return {name: record[name] for name in OWN}
 
@@ -186,7 +197,7 @@ def _own(record: dict) -> dict:
 def _other(experiment: str, seed: int) -> ResultsError:
     return ResultsError(
         f"The stored run of {experiment!r}, seed {seed}, was begun with another configuration or other data: start it "
-        f"anew with --again, or restore what it was begun with."
+        f"anew with --seeds {seed} --again, or restore what it was begun with."
     )
 
 
@@ -251,8 +262,7 @@ def load_results(experiment: str, complete: bool = True) -> list[dict]:
         If a file is damaged or foreign.
     """
     pattern = re.compile(re.escape(experiment) + r"-seed\d+\.json")
-    paths = [path for path in stored_results_dir().glob("*.json") if pattern.fullmatch(path.name)]
-    records = [read(path) for path in paths]
+    records = [read(path) for path in stored_results() if pattern.fullmatch(path.name)]
     records = sorted((r for r in records if r["complete"] or not complete), key=lambda record: record["seed"])
     if not records:
         raise MissingResultsError(

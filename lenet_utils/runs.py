@@ -21,6 +21,7 @@ import argparse
 import sys
 import time
 
+from lenet_utils import storage
 from lenet_utils.checks import choose
 from lenet_utils.downloads import DataError
 from lenet_utils.modern import experiments as of_today
@@ -28,7 +29,7 @@ from lenet_utils.modern import search, shifts
 from lenet_utils.original import ablation
 from lenet_utils.original import experiments as of_1998
 from lenet_utils.recipes import experiments as since_then
-from lenet_utils.run_store import Experiment, ResultsError, Run, open_run, results_path, write
+from lenet_utils.run_store import Experiment, ResultsError, Run, mend, open_run, state_path
 from lenet_utils.training import TrainingError
 
 EXPERIMENTS: dict[str, Experiment] = {
@@ -61,14 +62,16 @@ def run(experiment: Experiment, seed: int, again: bool = False, until: int | Non
     """
     if seed < 0:
         raise ValueError(f"A seed is a whole number from 0 on; got {seed}.")
-    current = open_run(experiment, seed, again)
-    if current.complete or (until is not None and len(current.passes) >= until):
-        if not results_path(experiment.name, seed).exists():
-            write(current.record())
+    if until is not None and until < 1:
+        raise ValueError(f"Passes are counted from 1; got --until {until}.")
+    with storage.exclusively(state_path(experiment.name, seed)):
+        current = open_run(experiment, seed, again)
+        if current.complete or (until is not None and len(current.passes) >= until):
+            mend(current)
+            return current
+        current.last = until
+        experiment.measure(current)
         return current
-    current.last = until
-    experiment.measure(current)
-    return current
 
 
 def main(arguments: list[str] | None = None) -> int:

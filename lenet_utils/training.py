@@ -82,6 +82,11 @@ class TrainConfig:
     def __post_init__(self) -> None:
         choose("optimizer", self.optimizer, OPTIMIZERS)
         choose("schedule", self.schedule, dict.fromkeys(SCHEDULES))
+        for name in ("num_epochs", "batch_size", "averaged_steps"):
+            if not isinstance(getattr(self, name), int):
+                raise ValueError(f"{name} must be a whole number; got {getattr(self, name)!r}.")
+        if self.averaged_steps < 0:
+            raise ValueError(f"averaged_steps must not be negative; got {self.averaged_steps}.")
         for name in ("num_epochs", "batch_size", "learning_rate"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive; got {getattr(self, name)}.")
@@ -201,7 +206,7 @@ def train(
     schedule = _make_schedule(optimizer, config, config.num_epochs * steps_per_epoch)
     generator = torch.Generator().manual_seed(config.seed)
     history = History(config, dataset.name, device.type)
-    mean = AveragedModel(model)  # of the last weights
+    mean = AveragedModel(model) if config.averaged_steps else None
     averaged_from = config.num_epochs * steps_per_epoch - config.averaged_steps
     shown = progress and is_watched()
     bar = tqdm(total=config.num_epochs * steps_per_epoch, unit="step", leave=False, disable=not shown)
@@ -220,7 +225,7 @@ def train(
                 optimizer.zero_grad()
                 batch_loss.backward()
                 optimizer.step()
-                if len(history.learning_rates) >= averaged_from:
+                if mean and len(history.learning_rates) >= averaged_from:
                     mean.update_parameters(model)
                 history.learning_rates.append(optimizer.param_groups[0]["lr"])
                 if schedule and config.schedule == "one-cycle":
@@ -230,7 +235,7 @@ def train(
                 if len(losses) % 20 == 0 or len(losses) == steps_per_epoch:
                     _check_finite(losses, history)
                 bar.update()
-            if epoch == config.num_epochs and config.averaged_steps:
+            if mean and epoch == config.num_epochs:
                 model.load_state_dict(mean.module.state_dict())
             sizes = torch.tensor([len(batch) for batch in order.split(config.batch_size)], dtype=torch.float64)
             values = torch.stack(losses).cpu().double()  # Apple's GPUs have no float64

@@ -6,10 +6,9 @@ import os
 from dataclasses import replace
 
 import pytest
-import torch
 from test_training import BRIEF, relu, run, same_weights
 
-from lenet_utils import checkpoints, fingerprints, paths
+from lenet_utils import checkpoints, fingerprints, paths, storage
 from lenet_utils.checkpoints import trained
 from lenet_utils.models import LeNet5
 from lenet_utils.training import TrainConfig, train
@@ -66,7 +65,7 @@ def test_damaged_checkpoint_is_trained_again(few, tmp_path, trainings, content):
     (path,) = kept(tmp_path)
     damaged = content(path.read_bytes())
     if isinstance(damaged, dict):
-        torch.save(damaged, path)
+        storage.save(path, damaged)  # whole, and not of ours
     else:
         path.write_bytes(damaged)
     second, _ = trained(relu, few, BRIEF, progress=False)
@@ -115,7 +114,14 @@ def test_nothing_in_a_checkpoint_can_run(few, tmp_path, trainings):
 
     trained(relu, few, BRIEF, progress=False)
     (path,) = kept(tmp_path)
-    torch.save({"model": Bomb(), "history": {}}, path)
+    storage.save(path, {"model": Bomb(), "history": {}})  # with a right digest
     trained(relu, few, BRIEF, progress=False)
     assert not (tmp_path / "executed").exists()
+    assert len(trainings) == 2
+
+
+def test_another_machines_network_is_not_passed_off_as_this_ones(few, trainings, monkeypatch):
+    trained(relu, few, BRIEF, progress=False)
+    monkeypatch.setattr(checkpoints, "machine_name", lambda device: "another processor")
+    trained(relu, few, BRIEF, progress=False)
     assert len(trainings) == 2

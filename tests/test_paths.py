@@ -13,7 +13,7 @@ import pytest
 from conftest import ROOT, sentence
 
 from lenet_utils import data, paths, run_store, runs
-from lenet_utils.paths import cache_dir, data_dir, results_dir, stored_results_dir, write_file
+from lenet_utils.paths import cache_dir, data_dir, results_dir, stored_results, write_file
 
 FOLDERS = {"LENET_DATA_DIR": data_dir, "LENET_CACHE_DIR": cache_dir, "LENET_RESULTS_DIR": results_dir}
 
@@ -97,11 +97,15 @@ def test_a_pipe_or_a_device_in_place_of_a_file_is_not_read(tmp_path, monkeypatch
     assert "missing" in data.fingerprint("mnist")
 
 
-def test_results_that_came_with_the_package_are_read_where_there_are_no_others(tmp_path, monkeypatch):
-    packaged = tmp_path / "installed" / "results"
+def test_results_that_came_with_the_package_are_read_beside_ones_own(tmp_path, monkeypatch):
+    """A first run in an empty folder used to hide all that had come along."""
+    packaged, own = tmp_path / "installed" / "results", tmp_path / "own"
     packaged.mkdir(parents=True)
+    for name in ("a-seed0.json", "b-seed0.json"):
+        (packaged / name).touch()
     monkeypatch.setattr(paths, "PACKAGE", tmp_path / "installed")
-    monkeypatch.setenv("LENET_RESULTS_DIR", str(tmp_path / "own"))
-    assert stored_results_dir() == packaged
-    (tmp_path / "own").mkdir()
-    assert stored_results_dir() == tmp_path / "own"
+    monkeypatch.setenv("LENET_RESULTS_DIR", str(own))
+    assert stored_results() == [packaged / "a-seed0.json", packaged / "b-seed0.json"]
+    own.mkdir()
+    (own / "b-seed0.json").touch()
+    assert stored_results() == [packaged / "a-seed0.json", own / "b-seed0.json"]

@@ -204,6 +204,30 @@ def test_a_complete_run_of_another_configuration_is_not_passed_off_as_this_one()
     assert runs.run(tiny(j=0.2), seed=0, again=True).configuration["j"] == 0.2
 
 
+@pytest.mark.parametrize("damage", ["{", "", None])
+def test_a_damaged_results_file_is_written_again_by_the_command_that_its_message_names(damage):
+    whole = runs.run(tiny(), seed=0).record()
+    path = results_path("tiny", 0)
+    path.write_text(damage if damage is not None else path.read_text().replace('"test_wrong": ', '"test_wrong": 1'))
+    runs.run(tiny(), seed=0)
+    assert load_results("tiny") == [run_store.as_json(whole)]
+
+
+def test_a_run_begun_again_that_stops_between_its_two_files_can_be_repaired(monkeypatch):
+    whole = runs.run(tiny(), seed=0).record()
+
+    def full(*_):
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "save", full)
+        with pytest.raises(OSError, match="No space"):
+            runs.run(tiny(), seed=0, again=True)
+    assert not load_results("tiny", complete=False)[0]["complete"]
+    runs.run(tiny(), seed=0)
+    assert measured(load_results("tiny")[0]) == measured(run_store.as_json(whole))
+
+
 def test_a_disk_that_fills_up_while_the_state_is_stored_keeps_the_results_whole(monkeypatch, capsys):
     monkeypatch.setitem(runs.EXPERIMENTS, "tiny", tiny())
     runs.run(tiny(), seed=0, until=1)
@@ -293,6 +317,13 @@ def test_a_negative_seed_is_refused(monkeypatch, capsys, seeds):
     monkeypatch.setitem(runs.EXPERIMENTS, "tiny", tiny(num_passes=1))
     assert runs.main(["tiny", "--seeds", *seeds]) == 1
     assert capsys.readouterr().err == f"A seed is a whole number from 0 on; got {seeds[-1]}.\n"
+
+
+def test_passes_are_counted_from_one(monkeypatch, capsys):
+    monkeypatch.setitem(runs.EXPERIMENTS, "tiny", tiny())
+    assert runs.main(["tiny", "--seeds", "0", "--until", "0"]) == 1
+    assert capsys.readouterr().err == "Passes are counted from 1; got --until 0.\n"
+    assert not results_path("tiny", 0).exists()
 
 
 def test_the_command_line_runs(monkeypatch, capsys):

@@ -429,6 +429,12 @@ def test_betas_and_their_range_reach_the_optimizer(few):
     assert not same_weights(run(few, config)[0], run(few, replace(config, momentum_range=(0.8, 0.9)))[0])
 
 
+@pytest.mark.parametrize(("name", "value"), [("averaged_steps", -1), ("averaged_steps", 0.5), ("batch_size", 2.5)])
+def test_numbers_that_count_are_whole_and_not_negative(name, value):
+    with pytest.raises(ValueError, match=f"{name} must (be a whole number|not be negative)"):
+        TrainConfig(**{name: value})
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [("label_smoothing", 1.0), ("label_smoothing", -0.1), ("betas", (0.9, 1.0))]
 )

@@ -56,8 +56,7 @@ def fingerprint(root: Path = ROOT) -> str:
 
     digest = hashlib.sha256()
     package = [path for path in root.glob("lenet_utils/**/*") if path.is_file() and "__pycache__" not in path.parts]
-    results = sorted(paths.stored_results_dir().glob("**/*.json"))
-    for path in [*sorted(package), root / "requirements.txt", *results]:
+    for path in [*sorted(package), root / "requirements.txt", *paths.stored_results()]:
         name = path.relative_to(root) if path.is_relative_to(root) else path.name
         digest.update(f"{name}\0".encode() + path.read_bytes())
     facts = [f"{name} {_version(name)}" for name in LIBRARIES]

@@ -22,9 +22,8 @@ from lenet_utils.training import TrainConfig, train
 
 TWO_EPOCHS = TrainConfig(num_epochs=2, betas=(0.9, 0.98), label_smoothing=0.1)
 ONE_EPOCH = TrainConfig(num_epochs=1, batch_size=32, learning_rate=0.007, betas=(0.9, 0.95), label_smoothing=0.1)
-BEFORE = TrainConfig(num_epochs=2)
-DIGITS = replace(TWO_EPOCHS, num_epochs=13)
-"""As :func:`lenet_utils.training.default_config` gives them, what it gave before, and one that sees each image once."""
+BEFORE = TrainConfig(num_epochs=2)  # what it gave in an earlier edition
+DIGITS = replace(TWO_EPOCHS, num_epochs=13)  # this and the first are what default_config gives
 
 
 def network() -> nn.Module:
@@ -107,7 +106,8 @@ def _answers(record: dict, dataset: ImageDataset) -> Tensor:
     if not fits:
         raise ResultsError(
             f"The results file {record['experiment']}-seed{record['seed']}.json is damaged: its 'misread' should give "
-            f"a class for each misread test image: run python -m lenet_utils.runs {record['experiment']} --again."
+            f"a class for each misread test image: run python -m lenet_utils.runs {record['experiment']} --seeds "
+            f"{record['seed']} --again."
         )
     return answers
 

@@ -25,10 +25,13 @@ from torch import Tensor
 
 from lenet_utils.checks import choose
 from lenet_utils.device import is_watched
-from lenet_utils.original.layers import AMPLITUDE, SLOPE
+from lenet_utils.original import layers
 from lenet_utils.original.losses import PENALTY_LOSSES
 from lenet_utils.original.network import LeNet5Original
 
+AMPLITUDE, SLOPE = 1.7159, 2 / 3  # once more, because what Numba keeps is as old as this file, whatever others say
+if (AMPLITUDE, SLOPE) != (layers.AMPLITUDE, layers.SLOPE):
+    raise ImportError("fast_step.py squashes by other constants than layers.py: change both.")
 MARGIN = 5  # rows of zeros above and below a map of derivatives
 SATURATED = 9.5  # beyond it tanh is 1 in float32
 COMPILING = "Compiling LeNet-5's step: some ten seconds, once on this machine."

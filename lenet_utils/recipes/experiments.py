@@ -56,8 +56,10 @@ def finish(run: Run, recipe: Recipe, history: History) -> None:
 
 def measure_lightning(run: Run) -> None:
     """R3 in Lightning (:mod:`lenet_utils.recipes.lightning`): one line, after the last epoch."""
-    from lenet_utils.recipes.lightning import fit  # optional, and slow to import
+    from lenet_utils.recipes.lightning import HOW_TO_INSTALL, IS_INSTALLED, fit  # optional, and slow to import
 
+    if not IS_INSTALLED:
+        raise ImportError(HOW_TO_INSTALL)
     recipe, cpu = RECIPES["R3"], torch.device("cpu")  # Lightning's trainer is told to take it
     dataset = load(recipe.dataset)
     run.begin(dataset.source, cpu, anew=True, lightning=metadata.version("lightning"))

@@ -132,7 +132,7 @@ def test_the_first_steps_of_a_stored_run_come_out_again(path, mnist):
     now = provenance.session(torch.device("cpu"))
     if all(now[what] == session[what] for what in ("machine", "versions")) and "Numba" in session.get("engine", ""):
         assert found == stored
-    elif record["passes"][-1]["train_error"] > 50:
+    elif record["passes"][-1].get("train_error", 100.0) > 50:
         pytest.skip("this run learned nothing: on another machine, rounding decides where it goes")
     assert found["sum"] == pytest.approx(stored["sum"], abs=1e-2)
     assert found["sum_of_squares"] == pytest.approx(stored["sum_of_squares"], rel=1e-4)

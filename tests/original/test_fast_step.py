@@ -10,6 +10,7 @@ import pytest
 import torch
 from conftest import ROOT, sentence
 
+from lenet_utils.original import fast_step, layers
 from lenet_utils.original.fast_step import FastLeNet5
 from lenet_utils.original.losses import PENALTY_LOSSES, loss_function
 from lenet_utils.original.network import LeNet5Original
@@ -61,6 +62,11 @@ def test_two_thousand_steps_agree_to_rounding(mnist):
     plain, fast, counted, counted_fast = learn_both(images, labels)
     assert distance(plain, fast) < 1e-12
     assert counted_fast == (counted[0], pytest.approx(counted[1], rel=1e-12))
+
+
+def test_it_squashes_as_the_layers_do():
+    """Numba's cache knows this one file; other constants elsewhere must not go unseen."""
+    assert (fast_step.AMPLITUDE, fast_step.SLOPE) == (layers.AMPLITUDE, layers.SLOPE)
 
 
 def test_it_trains_the_models_own_parameters(digits):
