@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,14 +38,18 @@ class DrawPad:
     """
 
     def __init__(self, model: nn.Module, class_names: Sequence[str] = "0123456789", scaling: str = "standard") -> None:
-        maps, size, width = model.input_shape
+        shape = getattr(model, "input_shape", None)
+        if shape is None or len(shape) != 3:
+            raise ValueError(f"{type(model).__name__} does not say its input_shape: set one, such as (1, 32, 32).")
+        maps, size, width = shape
         if maps != 1 or size != width or size < 28 or size % 2:
             raise ValueError(
                 f"A DrawPad draws grey images of 28×28 pixels, with an even margin around them; {type(model).__name__} "
                 f"reads shape {tuple(model.input_shape)}."
             )
         self.layers, self.weights = chain(model)
-        num_outputs = [row.get("outputs") or row["maps"] for row in self.layers if "from" in row][-1]
+        sized = [row.get("outputs") or row["maps"] for row in self.layers if "from" in row]
+        num_outputs = sized[-1] if sized else 0
         if num_outputs != len(class_names):
             raise ValueError(
                 f"Expected a name for each of the network's {num_outputs} outputs; got {len(class_names)} names."
@@ -93,8 +98,8 @@ def chain(model: nn.Module) -> tuple[list[dict], Tensor]:
         Kind, sizes, and where the weights begin.
     weights : torch.Tensor, shape (N,), float32, on the CPU
     """
-    device = next(model.parameters()).device
-    probe = torch.rand(2, *model.input_shape, generator=torch.Generator().manual_seed(0)).to(device)
+    like = next(model.parameters(), torch.zeros(()))
+    probe = torch.rand(2, *model.input_shape, generator=torch.Generator().manual_seed(0)).to(like)
     was_training = model.training
     try:
         with record_layers(model.eval()) as passed, torch.no_grad():
@@ -112,17 +117,18 @@ def _join(passed: list, probe: Tensor, answers: Tensor, owner: str) -> tuple[lis
     for name, layer, output in passed:
         row = _describe(name, layer, shape)
         if row:
-            if isinstance(layer, nn.Conv2d | nn.Linear):
+            if row["kind"] in ("convolution", "dense"):
                 row["from"] = sum(map(len, weights))
                 bias = layer.bias if layer.bias is not None else torch.zeros(len(layer.weight))
                 weights += [layer.weight.detach().flatten().float().cpu(), bias.detach().float().cpu()]
             layers.append(row)
         with torch.no_grad():
-            x = layer(x.flatten(1) if isinstance(layer, nn.Linear) else x)
+            x = layer(x.flatten(1) if type(layer) is nn.Linear else x)
         shape = tuple(output.shape[1:])
-    if not torch.allclose(x.flatten(1), answers, atol=1e-5):
+    x = x.flatten(1)
+    if x.shape != answers.shape or not torch.allclose(x, answers, atol=1e-5):
         raise ValueError(f"{owner} is no plain chain of layers: its output is computed in another way.")
-    return layers, torch.cat(weights)
+    return layers, torch.cat(weights) if weights else torch.zeros(0)
 
 
 def _describe(name: str, layer: nn.Module, shape: tuple[int, ...]) -> dict | None:
@@ -133,13 +139,14 @@ def _describe(name: str, layer: nn.Module, shape: tuple[int, ...]) -> dict | Non
         return None
     if type(layer) in SQUASHES:
         return {"kind": SQUASHES[type(layer)]}
-    if isinstance(layer, nn.Linear):
+    if type(layer) is nn.Linear and math.prod(shape) == layer.in_features:
         return {"kind": "dense", "inputs": layer.in_features, "outputs": layer.out_features}
-    if isinstance(layer, nn.Conv2d | nn.AvgPool2d | nn.MaxPool2d):
+    if type(layer) in (nn.Conv2d, nn.AvgPool2d, nn.MaxPool2d):  # and no class derived from them
         sides = (layer.kernel_size, layer.stride, layer.padding)
         uneven = any(isinstance(side, str) or (isinstance(side, tuple) and len(set(side)) > 1) for side in sides)
         special = getattr(layer, "dilation", 1) not in (1, (1, 1)) or getattr(layer, "groups", 1) > 1
         special |= getattr(layer, "padding_mode", "zeros") != "zeros"
+        special |= bool(getattr(layer, "divisor_override", None) or getattr(layer, "return_indices", False))
         padded = not isinstance(layer, nn.Conv2d) and (one(layer.padding) != 0 or layer.ceil_mode)
         if uneven or special or padded:
             raise ValueError(

@@ -200,6 +200,7 @@ def test_a_network_that_is_no_chain_is_refused():
         nn.Conv2d(1, 2, 3, padding=1, padding_mode="reflect"),
         nn.MaxPool2d(2, padding=1),
         nn.AvgPool2d(3, ceil_mode=True),
+        nn.AvgPool2d(2, divisor_override=1),
     ],
     ids=str,
 )
@@ -234,3 +235,37 @@ def test_the_widgets_files_pass_their_linter():
         pytest.skip("biome is not installed: pip install -e '.[test]'")
     done = subprocess.run([biome, "lint", "--error-on-warnings"], cwd=ROOT, capture_output=True, encoding="utf8")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+class Twice(nn.Linear):
+    """A dense layer that says twice what it should."""
+
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        nn.Sequential(nn.Flatten(), Twice(784, 10)),
+        nn.Sequential(nn.Conv2d(1, 10, 27)),  # leaves 2×2
+        nn.Sequential(nn.Linear(28, 28), nn.Flatten(), nn.Linear(784, 10)),  # a dense layer on maps
+        nn.Sequential(nn.Flatten()),
+    ],
+    ids=["derived", "maps", "dense-on-maps", "no-weights"],
+)
+def test_what_would_be_computed_otherwise_is_refused_in_one_sentence(network):
+    network.input_shape = (1, 28, 28)
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - each has a sentence of its own
+        DrawPad(network)
+    sentence(caught.value)
+
+
+def test_a_network_without_a_size_is_refused():
+    with pytest.raises(ValueError, match="input_shape"):
+        DrawPad(nn.Sequential(nn.Flatten(), nn.Linear(784, 10)))
+
+
+def test_a_network_in_float64_is_shown_too():
+    model = seeded(FullLeNet1, 0).double()
+    assert len(DrawPad(model, "0123456789", "unit").weights) == 3_246
