@@ -17,8 +17,8 @@ from lenet_utils.run_store import Experiment, Run, as_json
 from lenet_utils.training import TrainConfig, train
 
 INITIALISATIONS = {"kaiming": nn.init.kaiming_uniform_, "xavier": nn.init.xavier_uniform_}
-TWO_EPOCHS = TrainConfig(num_epochs=2, batch_size=128, learning_rate=0.015)
-ONE_EPOCH = TrainConfig(num_epochs=1, batch_size=64, learning_rate=0.01)
+START_FOR_TWO = TrainConfig(num_epochs=2, batch_size=128, learning_rate=0.015)
+START_FOR_ONE = TrainConfig(num_epochs=1, batch_size=64, learning_rate=0.01)
 SMOOTH = {"label_smoothing": 0.1}
 SHARP = {"betas": (0.9, 0.95)}
 FOR_TWO: tuple[dict, ...] = (
@@ -89,6 +89,6 @@ def _experiment(name: str, what: str, start: TrainConfig, candidates: tuple[dict
 
 
 EXPERIMENTS = {
-    "lenet5-search": _experiment("lenet5-search", "the two-epoch recipe", TWO_EPOCHS, FOR_TWO),
-    "lenet5-search-one-epoch": _experiment("lenet5-search-one-epoch", "the one-epoch recipe", ONE_EPOCH, FOR_ONE),
+    "lenet5-search": _experiment("lenet5-search", "the two-epoch recipe", START_FOR_TWO, FOR_TWO),
+    "lenet5-search-one-epoch": _experiment("lenet5-search-one-epoch", "the one-epoch recipe", START_FOR_ONE, FOR_ONE),
 }

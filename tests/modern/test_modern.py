@@ -76,8 +76,8 @@ def mean_errors(name: str) -> list[tuple[dict, float]]:
 @pytest.mark.parametrize(
     ("name", "start", "chosen"),
     [
-        ("lenet5-search", search.TWO_EPOCHS, TWO_EPOCHS),
-        ("lenet5-search-one-epoch", search.ONE_EPOCH, ONE_EPOCH),
+        ("lenet5-search", search.START_FOR_TWO, TWO_EPOCHS),
+        ("lenet5-search-one-epoch", search.START_FOR_ONE, ONE_EPOCH),
     ],
 )
 def test_the_recipe_is_the_best_candidate_on_validation_images(name, start, chosen):
