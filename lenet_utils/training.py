@@ -20,9 +20,10 @@ from lenet_utils.checks import choose
 from lenet_utils.data import ImageDataset
 from lenet_utils.device import is_watched, pick_device
 from lenet_utils.evaluation import evaluate, predicted_classes
+from lenet_utils.muon import Muon
 from lenet_utils.preprocessing import prepare
 
-OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "muon": Muon}
 SCHEDULES = ("constant", "one-cycle", "plateau")
 
 
@@ -39,13 +40,15 @@ class TrainConfig:
     Parameters
     ----------
     num_epochs, batch_size : int
-    optimizer : {"adam", "adamw", "sgd"}
+    optimizer : {"adam", "adamw", "muon", "sgd"}
     learning_rate : float
         The peak rate under ``"one-cycle"``.
+    matrix_rate : float
+        That of the weight matrices under Muon; see :class:`lenet_utils.muon.Muon`.  The others ignore it.
     momentum : float
         Of SGD; the others ignore it.
     betas : tuple of float
-        Of Adam and AdamW; SGD ignores them.
+        Of Adam, AdamW and Muon; SGD ignores them.
     weight_decay : float
     label_smoothing : float
         Share of the target that is spread evenly over all classes, for the cross-entropy (Szegedy et al. 2016).
@@ -66,6 +69,7 @@ class TrainConfig:
     batch_size: int = 128
     optimizer: str = "adam"
     learning_rate: float = 0.015
+    matrix_rate: float = 0.02
     momentum: float = 0.0
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.0
@@ -87,7 +91,7 @@ class TrainConfig:
                 raise ValueError(f"{name} must be a whole number; got {getattr(self, name)!r}.")
         if self.averaged_steps < 0:
             raise ValueError(f"averaged_steps must not be negative; got {self.averaged_steps}.")
-        for name in ("num_epochs", "batch_size", "learning_rate"):
+        for name in ("num_epochs", "batch_size", "learning_rate", "matrix_rate"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive; got {getattr(self, name)}.")
         for name, value in (("label_smoothing", self.label_smoothing), *(("betas", beta) for beta in self.betas)):
@@ -145,6 +149,8 @@ def default_config(dataset: ImageDataset) -> TrainConfig:
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     """The optimizer that ``config`` describes, over all parameters of ``model``."""
     extra = {"momentum": config.momentum} if config.optimizer == "sgd" else {"betas": config.betas}
+    if config.optimizer == "muon":
+        extra["matrix_rate"] = config.matrix_rate
     make = OPTIMIZERS[config.optimizer]
     return make(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, **extra)
 
@@ -276,7 +282,7 @@ def _make_schedule(optimizer, config: TrainConfig, num_steps: int):
         low, high = config.momentum_range or (0.0, 0.0)
         return torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
-            config.learning_rate,
+            [group["lr"] for group in optimizer.param_groups],
             total_steps=num_steps + 1,
             cycle_momentum=config.momentum_range is not None,
             base_momentum=low,

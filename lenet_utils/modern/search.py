@@ -53,6 +53,28 @@ FOR_ONE: tuple[dict, ...] = (
     SMOOTH | SHARP | {"initialisation": "kaiming"},
     SMOOTH | {"optimizer": "adamw", "weight_decay": 0.05},
 )
+# A second round, from the first one's winners: another optimizer, and what may suit it.
+START_FOR_MUON = TrainConfig(num_epochs=2, batch_size=128, betas=(0.9, 0.98), label_smoothing=0.1)
+START_FOR_MUON_IN_ONE = replace(START_FOR_MUON, num_epochs=1, batch_size=64, learning_rate=0.01)
+MUON = {"optimizer": "muon"}
+FOR_MUON: tuple[dict, ...] = (
+    {},
+    *(MUON | {"matrix_rate": rate} for rate in (0.01, 0.02, 0.03, 0.05)),
+    *(MUON | {"label_smoothing": share} for share in (0.05, 0.15)),
+    MUON | {"momentum_range": None},
+    MUON | {"momentum_range": (0.9, 0.97)},
+    MUON | {"batch_size": 192},
+    MUON | {"initialisation": "kaiming"},
+    MUON | {"weight_decay": 0.05},
+)
+FOR_MUON_IN_ONE: tuple[dict, ...] = (
+    {},
+    *(MUON | {"matrix_rate": rate} for rate in (0.01, 0.02, 0.03, 0.05)),
+    *(MUON | {"label_smoothing": share} for share in (0.05, 0.15)),
+    MUON | {"momentum_range": None},
+    MUON | {"batch_size": 32, "learning_rate": 0.007},
+    MUON | {"batch_size": 48},
+)
 OF_NETWORK = ("activation", "pooling", "initialisation")
 
 
@@ -89,6 +111,11 @@ def _experiment(name: str, what: str, start: TrainConfig, candidates: tuple[dict
 
 
 EXPERIMENTS = {
-    "lenet5-search": _experiment("lenet5-search", "the two-epoch recipe", START_FOR_TWO, FOR_TWO),
-    "lenet5-search-one-epoch": _experiment("lenet5-search-one-epoch", "the one-epoch recipe", START_FOR_ONE, FOR_ONE),
+    experiment.name: experiment
+    for experiment in (
+        _experiment("lenet5-search", "two epochs, first round", START_FOR_TWO, FOR_TWO),
+        _experiment("lenet5-search-one-epoch", "one epoch, first round", START_FOR_ONE, FOR_ONE),
+        _experiment("lenet5-search-muon", "two epochs, second round", START_FOR_MUON, FOR_MUON),
+        _experiment("lenet5-search-muon-one-epoch", "one epoch, second round", START_FOR_MUON_IN_ONE, FOR_MUON_IN_ONE),
+    )
 }

@@ -1,0 +1,110 @@
+"""Muon: the step of a weight matrix is made to turn all its directions alike; Adam moves the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # of the odd polynomial that drives singular values towards 1; see Jordan
+EPSILON = 1e-8
+
+
+def orthogonalised(matrix: Tensor, num_iterations: int = 5) -> Tensor:
+    """A matrix with the singular vectors of the given one and singular values near 1, roughly from 0.7 to 1.2.
+
+    Each iteration applies an odd polynomial to the singular values, by multiplying matrices (Newton-Schulz).
+
+    Parameters
+    ----------
+    matrix : torch.Tensor, shape (rows, columns), float
+    num_iterations : int
+        Small singular values need more of them.
+
+    Examples
+    --------
+    >>> stretched = torch.diag(torch.tensor([4.0, 0.5]))
+    >>> orthogonalised(stretched).diag().sub(1).abs().max() < 0.35
+    tensor(True)
+    """
+    a, b, c = NEWTON_SCHULZ
+    wide = matrix if len(matrix) <= matrix.shape[1] else matrix.T
+    values = wide / (wide.norm() + EPSILON)  # now no singular value exceeds 1
+    for _ in range(num_iterations):
+        squares = values @ values.T
+        values = a * values + (b * squares + c * squares @ squares) @ values
+    return values if wide is matrix else values.T
+
+
+class Muon(torch.optim.Optimizer):
+    """Muon for the weight matrices of hidden layers, Adam for biases and for the last layer (Jordan et al. 2024).
+
+    A kernel counts as one row of its layer's matrix.  Of each matrix a running mean of the gradients is kept; the step
+    is that mean, looked at one step ahead (Nesterov) and orthogonalised, times the square root of rows by columns where
+    there are more rows.  So no few directions in which the gradient happens to be large drown the others.
+
+    Parameters
+    ----------
+    params : iterable of torch.nn.Parameter
+        In the network's order: the last matrix is the output layer's.
+    lr, matrix_rate : float
+        Learning rates of what Adam moves, and of the matrices.
+    betas : tuple of float
+        Adam's; the first is also the matrices' momentum.
+    weight_decay : float
+        By how much every parameter shrinks at each step, per unit of its rate.
+
+    Raises
+    ------
+    ValueError
+        If there is no matrix besides the last.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[torch.nn.Parameter],
+        lr: float = 0.015,
+        matrix_rate: float = 0.02,
+        betas: tuple[float, float] = (0.9, 0.999),
+        weight_decay: float = 0.0,
+    ) -> None:
+        params = list(params)
+        matrices = [parameter for parameter in params if parameter.ndim > 1][:-1]
+        if not matrices:
+            raise ValueError("Muon needs a network with a hidden layer: it found no weight matrix besides the last.")
+        chosen = {id(matrix) for matrix in matrices}
+        rest = [parameter for parameter in params if id(parameter) not in chosen]
+        groups = [
+            {"params": rest, "lr": lr, "matrices": False},
+            {"params": matrices, "lr": matrix_rate, "matrices": True},
+        ]
+        super().__init__(groups, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure=None) -> None:
+        """Move every parameter that has a gradient."""
+        if closure is not None:
+            raise ValueError("Muon takes no closure: call backward() first, then step().")
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                change = self._of_matrix if group["matrices"] else self._of_adam
+                parameter.sub_(change(parameter, *group["betas"]), alpha=group["lr"])
+
+    def _of_matrix(self, parameter: Tensor, momentum: float, _: float) -> Tensor:
+        state, gradient = self.state[parameter], parameter.grad
+        mean = state.setdefault("mean", torch.zeros_like(gradient))
+        mean.lerp_(gradient, 1 - momentum)
+        ahead = torch.lerp(gradient, mean, momentum).flatten(1)
+        stretch = max(1.0, ahead.shape[0] / ahead.shape[1]) ** 0.5
+        return stretch * orthogonalised(ahead).reshape(parameter.shape)
+
+    def _of_adam(self, parameter: Tensor, beta_1: float, beta_2: float) -> Tensor:
+        state, gradient = self.state[parameter], parameter.grad
+        t = state["step"] = state.get("step", 0) + 1
+        mean = state.setdefault("mean", torch.zeros_like(gradient)).lerp_(gradient, 1 - beta_1)
+        square = state.setdefault("square", torch.zeros_like(gradient)).lerp_(gradient.square(), 1 - beta_2)
+        return mean / (1 - beta_1**t) / ((square / (1 - beta_2**t)).sqrt() + EPSILON)
