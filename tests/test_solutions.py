@@ -1,0 +1,139 @@
+"""Every solution's Python runs after its chapter's last cell, and prints what the page says it prints.
+
+The text is the page's own.  Printed numbers are compared on MNIST, for which they are given, to within 5 per cent.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+from conftest import DATA_DIR, ROOT, copy_sources
+from pages import chapters
+
+from lenet_utils import downloads
+
+HAS_MNIST = all(path.exists() for path, _ in downloads.files("mnist", DATA_DIR).values())
+FENCE = re.compile(r"^```python\n(.*?)^```\n(?:\s*^```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)
+NUMBER = re.compile(r"[-−+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?")
+EXECUTE = """
+import json, sys, nbclient, nbformat
+notebook = nbformat.read(sys.argv[1], as_version=4)
+notebook.cells += [nbformat.v4.new_code_cell(source) for source in json.load(sys.stdin)]
+nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3").execute()
+print(json.dumps("".join(part.get("text", "") for part in notebook.cells[-1].outputs)))
+"""
+RUN = """
+import contextlib, io, json, traceback
+
+def run_solution(blocks):
+    namespace, printed = dict(globals()), []
+    for block in blocks:
+        out = io.StringIO()
+        try:
+            with contextlib.redirect_stdout(out):
+                exec(compile(block, "solution", "exec"), namespace)
+        except BaseException:
+            return printed, traceback.format_exc()
+        printed.append(out.getvalue())
+    return printed, None
+
+print(json.dumps({{name: run_solution(blocks) for name, blocks in {solutions}.items()}}))
+"""
+
+
+def solutions(page) -> dict[str, list[tuple[str, str]]]:
+    """By label: the solution's Python blocks, each with the output that the page shows below it, or nothing."""
+    whole = re.findall(r"^```\{solution-start\} (\S+)\n(.*?)^```\{solution-end\}", page.text, re.DOTALL | re.MULTILINE)
+    whole += [
+        (label, text)
+        for _, label, text in re.findall(r"^(`{4,})\{solution\} (\S+)\n(.*?)^\1$", page.text, re.DOTALL | re.MULTILINE)
+    ]
+    return {label: blocks for label, text in whole if (blocks := FENCE.findall(text))}
+
+
+PAGES = [page for page in (chapters() if (ROOT / "_toc.yml").exists() else []) if solutions(page)]
+ALL = [(page.name, label) for page in PAGES for label in solutions(page)]
+
+
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory, book_environment):
+    """What the solutions of a chapter print, in a kernel of its own; chapters run when they are asked for."""
+    folder = copy_sources(tmp_path_factory.mktemp("solutions") / "tree") / "notebooks"
+    known = {}
+
+    def execute(page) -> dict[str, tuple[list[str], str | None]]:
+        if page.name not in known:
+            source = {label: [code for code, _ in blocks] for label, blocks in solutions(page).items()}
+            here = {"LENET_DATASET": "mnist", "LENET_DATA_DIR": str(DATA_DIR)} if HAS_MNIST else {}
+            done = subprocess.run(
+                [sys.executable, "-c", EXECUTE, page.notebook.name],
+                input=json.dumps([RUN.format(solutions=source)]),
+                cwd=folder,
+                env=book_environment | {"PYTHONPATH": str(folder.parent), "MPLBACKEND": "agg"} | here,
+                capture_output=True,
+                encoding="utf8",
+                check=False,
+            )
+            assert done.returncode == 0, done.stderr[-4_000:]
+            known[page.name] = json.loads(json.loads(done.stdout).strip().splitlines()[-1])
+        return known[page.name]
+
+    return execute
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("name", "label"), ALL)
+def test_a_solution_prints_what_the_page_says(executed, name, label):
+    (page,) = [page for page in PAGES if page.name == name]
+    printed, failure = executed(page)[label]
+    assert failure is None, failure
+    for (_, wanted), got in zip(solutions(page)[label], printed, strict=True):
+        if wanted and HAS_MNIST:
+            assert same(wanted, got), f"the page says\n{wanted}\nbut it prints\n{got}"
+
+
+def same(wanted: str, got: str) -> bool:
+    """Whether two texts say the same, numbers to within 5 per cent, where … stands for anything."""
+    parts = [re.escape(part) for part in NUMBER.sub("\0", " ".join(wanted.split())).split("…")]
+    pattern = ".*?".join(parts).replace("\0", f"({NUMBER.pattern})")
+    found = re.fullmatch(pattern, " ".join(got.split()))
+    values = [_value(text) for text in NUMBER.findall(wanted)]
+    return bool(found) and all(
+        _value(one) == pytest.approx(other, rel=0.05, abs=1e-9)
+        for one, other in zip(found.groups(), values, strict=True)
+    )
+
+
+def _value(text: str) -> float:
+    return float(text.replace(",", "").replace("−", "-"))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "got", "agree"),
+    [
+        ("0 True\n", "0 True\n", True),
+        ("error 3.10 % of 1,000", "error 3.2 % of 1000", True),
+        ("error 3.10 %", "error 3.9 %", False),
+        ("tensor(…) and 5", "tensor([7, 8]) and 5", True),
+        ("0 True", "0 False", False),
+        ("1 2", "1", False),
+        ("-3.0 1e-5", "-3.1 1.02e-05", True),
+    ],
+)
+def test_numbers_are_compared_with_care(wanted, got, agree):
+    assert same(wanted, got) is agree
+
+
+def test_python_is_found_in_both_forms_of_a_solution(tmp_path):
+    class Text:
+        text = (
+            "```{solution-start} one\n:class: dropdown\n```\nSo:\n\n```python\nprint(1)\n```\n\n```text\n1\n```\n"
+            "```{solution-end}\n\n````{solution} two\n:class: dropdown\n\n```python\nx = 2\n```\n````\n"
+        )
+
+    assert solutions(Text) == {"one": [("print(1)\n", "1\n")], "two": [("x = 2\n", "")]}
