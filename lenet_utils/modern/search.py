@@ -65,7 +65,6 @@ FOR_MUON: tuple[dict, ...] = (
     MUON | {"momentum_range": (0.9, 0.97)},
     MUON | {"batch_size": 192},
     MUON | {"initialisation": "kaiming"},
-    MUON | {"weight_decay": 0.05},
 )
 FOR_MUON_IN_ONE: tuple[dict, ...] = (
     {},
