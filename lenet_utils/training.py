@@ -134,7 +134,7 @@ class History:
 def default_config(dataset: ImageDataset) -> TrainConfig:
     """The book's own recipe for a data set: two epochs, and on a small one as many as show 15,000 images (at most 20).
 
-    Chosen by experiment ``lenet5-search``; seed 100 is the first of those that report, which have chosen nothing.
+    Chosen by experiments ``lenet5-search`` and ``lenet5-search-muon``, with seeds below 100; this one reports.
 
     Examples
     --------
@@ -143,7 +143,8 @@ def default_config(dataset: ImageDataset) -> TrainConfig:
     13
     """
     num_epochs = min(20, max(2, math.ceil(15_000 / len(dataset.train_images))))
-    return TrainConfig(num_epochs=num_epochs, betas=(0.9, 0.98), label_smoothing=0.1, seed=100)
+    chosen = {"optimizer": "muon", "betas": (0.9, 0.98), "momentum_range": None, "label_smoothing": 0.1}
+    return TrainConfig(num_epochs=num_epochs, **chosen, seed=100)
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:

@@ -221,7 +221,8 @@ def test_default_is_two_epochs_on_a_large_set_and_more_on_a_small_one(digits):
         train_images=digits.train_images[:1].expand(55_000, 28, 28),
         train_labels=digits.train_labels[:1].expand(55_000),
     )
-    assert default_config(large) == TrainConfig(num_epochs=2, betas=(0.9, 0.98), label_smoothing=0.1, seed=100)
+    chosen = {"optimizer": "muon", "betas": (0.9, 0.98), "momentum_range": None, "label_smoothing": 0.1}
+    assert default_config(large) == TrainConfig(num_epochs=2, **chosen, seed=100)
     assert default_config(digits).num_epochs == 13
     assert default_config(digits.subset(3)).num_epochs == 20
 

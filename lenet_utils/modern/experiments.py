@@ -16,13 +16,14 @@ from lenet_utils.device import device_name, pick_device
 from lenet_utils.evaluation import error_rate, predict
 from lenet_utils.fingerprints import dataset_fingerprint
 from lenet_utils.models import LeNet5, seeded
+from lenet_utils.modern.search import START_FOR_MUON, START_FOR_MUON_IN_ONE, START_FOR_TWO
 from lenet_utils.preprocessing import prepare
 from lenet_utils.run_store import Experiment, MissingResultsError, ResultsError, Run, as_json, load_results
 from lenet_utils.training import TrainConfig, train
 
-TWO_EPOCHS = TrainConfig(num_epochs=2, betas=(0.9, 0.98), label_smoothing=0.1)
-ONE_EPOCH = TrainConfig(num_epochs=1, batch_size=32, learning_rate=0.007, betas=(0.9, 0.95), label_smoothing=0.1)
-BEFORE = TrainConfig(num_epochs=2)  # what it gave in an earlier edition
+TWO_EPOCHS = replace(START_FOR_MUON, optimizer="muon", momentum_range=None)
+ONE_EPOCH = replace(START_FOR_MUON_IN_ONE, optimizer="muon", batch_size=32, learning_rate=0.007)
+BEFORE = START_FOR_TWO  # what gave the recipe in an earlier edition
 DIGITS = replace(TWO_EPOCHS, num_epochs=13)  # this and the first are what default_config gives
 
 
