@@ -1,7 +1,8 @@
-"""A network drawn from its own shapes: stacked planes for feature maps, bars for vectors."""
+"""Networks drawn from their own shapes: stacked planes for feature maps, bars for vectors."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -148,18 +149,22 @@ def _draw(ax: Axes, block: _Block, pictures: np.ndarray | None) -> None:
     if block.is_maps:
         for i in reversed(range(block.number)):
             x, y = block.x + i * block.shift, block.y + i * block.shift
-            ax.add_patch(Rectangle((x, y), block.side, block.side, facecolor=PAPER, edgecolor=INK, linewidth=0.7))
+            _plane(ax, x, y, block.side, block.side, tint, 0.18 if block.row.kind and pictures is None else 0)
             if pictures is not None:
                 _picture(ax, np.asarray(pictures)[i], x, y, block, tint)
-            elif block.row.kind:
-                ax.add_patch(Rectangle((x, y), block.side, block.side, facecolor=tint, alpha=0.18, linewidth=0))
     else:
-        ax.add_patch(Rectangle((block.x, block.y), width, height, facecolor=PAPER, edgecolor=INK, linewidth=0.7))
-        ax.add_patch(Rectangle((block.x, block.y), width, height, facecolor=tint, alpha=0.3, linewidth=0))
+        _plane(ax, block.x, block.y, width, height, tint, 0.3)
     if block.is_short:
         ax.text(block.x + width + 1, block.y + height / 2, block.label, ha="left", va="center", fontsize=9)
     else:
         ax.text(block.x + width / 2, block.y + height + 2, block.label, ha="center", va="bottom", fontsize=9)
+
+
+def _plane(ax: Axes, x: float, y: float, width: float, height: float, tint: object, alpha: float) -> None:
+    """One map or bar: opaque, so that it hides what stands behind, with a tint of the layer's colour."""
+    ax.add_patch(Rectangle((x, y), width, height, facecolor=PAPER, edgecolor=INK, linewidth=0.7))
+    if alpha:
+        ax.add_patch(Rectangle((x, y), width, height, facecolor=tint, alpha=alpha, linewidth=0))
 
 
 def _picture(ax: Axes, values: np.ndarray, x: float, y: float, block: _Block, tint: tuple[float, ...]) -> None:
@@ -209,3 +214,107 @@ def _wrap(ax: Axes, before: _Block, after: _Block) -> None:
     ax.add_patch(FancyArrowPatch(path=path, arrowstyle="-", color=INK, linewidth=0.7))
     ax.plot([left - 2], [middle], marker=">", markersize=4, color=INK)
     ax.text(x + 2, before.bottom - 2, _operation(after), ha="left", va="top", fontsize=9, linespacing=1.1)
+
+
+STEP, THIN, SPACE, SMALL, TITLE = 1.7, 2.6, 5.0, 8.0, 10.0  # between planes, bar, between layers, lines of text
+KINDS = {"input": INK, "convolution": COLOURS[0], "pooling": COLOURS[2], "full": COLOURS[1]}
+
+
+@dataclass
+class _Stack:
+    """A layer among several networks: of 1, 2, 4, 8, ... maps it shows 1, 2, 3, 4, ... planes."""
+
+    kind: str
+    number: int
+    side: int
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"Expected a layer of the kind {', '.join(KINDS)}; got {self.kind!r}.")
+
+    @property
+    def depth(self) -> float:
+        return STEP * round(math.log2(self.number))
+
+    @property
+    def size(self) -> tuple[float, float]:
+        return (THIN, 1 + self.depth) if self.side == 1 else (self.side + self.depth,) * 2
+
+    @property
+    def label(self) -> str:
+        maps = f"{self.side}×{self.side}" if self.number == 1 else f"{self.number}@{self.side}"
+        return str(self.number) if self.side == 1 else maps
+
+    @property
+    def room(self) -> float:
+        return max(self.size[0], 4.1 * len(self.label))
+
+    def draw(self, ax: Axes, x: float, y: float, title: str = "") -> None:
+        """Draw it in its room, which begins at ``x``, on the base line ``y``, and write its label below."""
+        left, alpha = x + (self.room - self.size[0]) / 2, 0.05 if self.kind == "input" else 0.3
+        if self.side == 1:
+            _plane(ax, left, y, *self.size, KINDS[self.kind], 0.5)
+        else:
+            for behind in range(round(self.depth / STEP), -1, -1):
+                at = left + behind * STEP, y + behind * STEP
+                _plane(ax, *at, self.side, self.side, KINDS[self.kind], alpha)
+        ax.text(x + self.room / 2, y - 1, title + self.label, ha="center", va="top", fontsize=8)
+
+
+def plot_to_one_scale(networks: Mapping[str, Sequence[tuple[str, int, int]]], ax: Axes | None = None) -> Axes:
+    """Draw several networks to one scale, a line for each: all but the last *inside the input of the last*.
+
+    Parameters
+    ----------
+    networks : mapping of str to sequence of (str, int, int)
+        By title, the layers from the input on: what a layer is (``"input"``, ``"convolution"``, ``"pooling"`` or
+        ``"full"``), how many maps it has, and the side of one of them in units.  A vector has the side 1.
+    ax : Axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        One unit is one pixel, in every direction and for every network.  Stacks are too deep for that: each doubling of
+        the number of maps adds one plane, and each doubling of a vector the same step to the length of its bar.
+
+    Raises
+    ------
+    ValueError
+        If the input of the last network has no room for the others, or a layer is of another kind.
+    """
+    *others, (last, (frame, *layers)) = ((title, [_Stack(*layer) for layer in row]) for title, row in networks.items())
+    lines, tall = [[]], sum(TITLE + max(s.size[1] for s in row) + SMALL for _, row in others) + SMALL + SPACE
+    for stack in layers:
+        if _width([*lines[-1], stack]) > frame.side:
+            lines.append([])
+        lines[-1].append(stack)
+    if max([tall, *(_width(row) + 2 * SPACE for _, row in others)]) > frame.side:
+        raise ValueError(f"The networks before {last!r} do not fit into its input of {frame.side}×{frame.side}.")
+    height = frame.size[1] + 2 * SMALL + sum(max(s.size[1] for s in line) + SMALL for line in lines) + TITLE + 2
+    if ax is None:
+        _, ax = plt.subplots(figsize=(4.2, 4.2 * height / (frame.size[0] + 2)))
+    ax.set(xlim=(-1, frame.size[0] + 1), ylim=(-height, 1), aspect="equal")
+    ax.set_axis_off()
+    frame.draw(ax, 0, -frame.size[1], f"{last}: its input, ")
+    gap = (frame.side - tall) / max(1, len(others))
+    y = -frame.depth - gap / 2
+    for title, row in others:
+        y = _line(ax, title, row, SPACE, y) - gap
+    y = -frame.size[1] - SMALL - 2
+    for number, line in enumerate(lines):
+        y = _line(ax, "" if number else f"{last}: its layers", line, 0, y)
+    return ax
+
+
+def _width(row: Sequence[_Stack]) -> float:
+    return sum(stack.room for stack in row) + SPACE * (len(row) - 1)
+
+
+def _line(ax: Axes, title: str, row: Sequence[_Stack], x: float, y: float) -> float:
+    """Draw layers side by side under their title, from (x, y) down; return where the next line may begin."""
+    ax.text(x, y - 1, title, ha="left", va="top", fontsize=9, weight="bold")
+    y -= max(stack.size[1] for stack in row) + (TITLE if title else 0)
+    for stack in row:
+        stack.draw(ax, x, y)
+        x += stack.room + SPACE
+    return y - SMALL

@@ -13,6 +13,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 GLUE_ROLE = re.compile(r"\{glue(?::\w+)?\}`([^`]+)`")
+SOLUTION_CODE = re.compile(r"^```python\n(.*?)^```\n(?:\s*^```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)
 GLUE_DIRECTIVE = re.compile(r"^[`:]{3,}\{glue(?::\w+)?\}\s*(\S+)", re.MULTILINE)
 
 
@@ -68,6 +69,16 @@ class Page:
             page, _, key = role.rpartition("::")
             found.append((Path(page).stem if page else self.name, key.split(":")[0].strip()))
         return found
+
+    @cached_property
+    def solutions(self) -> dict[str, list[tuple[str, str]]]:
+        """By label: the Python blocks of each solution that has any, with the output shown below it, or nothing."""
+        whole = re.findall(
+            r"^```\{solution-start\} (\S+)\n(.*?)^```\{solution-end\}", self.text, re.DOTALL | re.MULTILINE
+        )
+        inside = re.findall(r"^(`{4,})\{solution\} (\S+)\n(.*?)^\1$", self.text, re.DOTALL | re.MULTILINE)
+        whole += [(label, text) for _, label, text in inside]
+        return {label: blocks for label, text in whole if (blocks := SOLUTION_CODE.findall(text))}
 
 
 def _key(node: ast.expr) -> dict[str, re.Pattern]:

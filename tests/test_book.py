@@ -278,6 +278,38 @@ def test_no_bookkeeping_in_a_cell_that_a_reader_sees(page):
     assert [source.splitlines()[0] for source in seen if PLUMBING.search(source)] == []
 
 
+@each_chapter
+def test_code_that_a_reader_sees_fits_its_column(page):
+    folded = {"remove-cell", "remove-input", "hide-input", "hide-cell"}
+    seen = [cell.source for cell in page.code if not folded & set(cell.metadata.get("tags", []))]
+    seen += [code for blocks in page.solutions.values() for code, _ in blocks]
+    assert [line for source in seen for line in source.splitlines() if len(line) > 76] == []
+
+
+# --- something to do -------------------------------------------------------------------------------------------------
+
+BACK_MATTER = ("welcome", "sources", "pytorch", "lightning")
+main_chapters = pytest.mark.parametrize(
+    "page", [page for page in CHAPTERS if page.name not in BACK_MATTER], ids=lambda page: page.name
+)
+
+
+@main_chapters
+def test_at_least_three_checks(page):
+    assert len(re.findall(r"^:{3,}\{check\}$", page.prose, re.MULTILINE)) >= 3
+
+
+@main_chapters
+def test_five_to_eight_exercises(page):
+    assert 5 <= len(re.findall(r"^`{3,}\{exercise(?:-start)?\}", page.prose, re.MULTILINE)) <= 8
+
+
+@each_chapter
+def test_every_exercise_says_how_long_it_takes(page):
+    titles = re.findall(r"^[`:]{3,}\{exercise(?:-start)?\}(.*)", page.prose, re.MULTILINE)
+    assert [title for title in titles if not re.fullmatch(r" .+ · \d+ minutes", title)] == []
+
+
 # --- the record ------------------------------------------------------------------------------------------------------
 
 PLACE = re.compile(r"\b[Ss]ections? [IVX]+\b|\b[Aa]ppendix [A-D]\b|\bFigs?\. \d|\bTable I\b|\bequations? \(?\d")

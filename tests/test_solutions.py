@@ -12,12 +12,11 @@ import sys
 
 import pytest
 from conftest import DATA_DIR, ROOT, copy_sources
-from pages import chapters
+from pages import Page, chapters
 
 from lenet_utils import downloads
 
 HAS_MNIST = all(path.exists() for path, _ in downloads.files("mnist", DATA_DIR).values())
-FENCE = re.compile(r"^```python\n(.*?)^```\n(?:\s*^```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)
 NUMBER = re.compile(r"[-−+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?")
 EXECUTE = """
 import json, sys, nbclient, nbformat
@@ -45,18 +44,8 @@ print(json.dumps({{name: run_solution(blocks) for name, blocks in {solutions}.it
 """
 
 
-def solutions(page) -> dict[str, list[tuple[str, str]]]:
-    """By label: the solution's Python blocks, each with the output that the page shows below it, or nothing."""
-    whole = re.findall(r"^```\{solution-start\} (\S+)\n(.*?)^```\{solution-end\}", page.text, re.DOTALL | re.MULTILINE)
-    whole += [
-        (label, text)
-        for _, label, text in re.findall(r"^(`{4,})\{solution\} (\S+)\n(.*?)^\1$", page.text, re.DOTALL | re.MULTILINE)
-    ]
-    return {label: blocks for label, text in whole if (blocks := FENCE.findall(text))}
-
-
-PAGES = [page for page in (chapters() if (ROOT / "_toc.yml").exists() else []) if solutions(page)]
-ALL = [(page.name, label) for page in PAGES for label in solutions(page)]
+PAGES = [page for page in (chapters() if (ROOT / "_toc.yml").exists() else []) if page.solutions]
+ALL = [(page.name, label) for page in PAGES for label in page.solutions]
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +56,7 @@ def executed(tmp_path_factory, book_environment):
 
     def execute(page) -> dict[str, tuple[list[str], str | None]]:
         if page.name not in known:
-            source = {label: [code for code, _ in blocks] for label, blocks in solutions(page).items()}
+            source = {label: [code for code, _ in blocks] for label, blocks in page.solutions.items()}
             here = {"LENET_DATASET": "mnist", "LENET_DATA_DIR": str(DATA_DIR)} if HAS_MNIST else {}
             done = subprocess.run(
                 [sys.executable, "-c", EXECUTE, page.notebook.name],
@@ -92,7 +81,7 @@ def test_a_solution_prints_what_the_page_says(executed, name, label):
     (page,) = [page for page in PAGES if page.name == name]
     printed, failure = executed(page)[label]
     assert failure is None, failure
-    for (_, wanted), got in zip(solutions(page)[label], printed, strict=True):
+    for (_, wanted), got in zip(page.solutions[label], printed, strict=True):
         if wanted and HAS_MNIST:
             assert same(wanted, got), f"the page says\n{wanted}\nbut it prints\n{got}"
 
@@ -130,10 +119,9 @@ def test_numbers_are_compared_with_care(wanted, got, agree):
 
 
 def test_python_is_found_in_both_forms_of_a_solution(tmp_path):
-    class Text:
-        text = (
-            "```{solution-start} one\n:class: dropdown\n```\nSo:\n\n```python\nprint(1)\n```\n\n```text\n1\n```\n"
-            "```{solution-end}\n\n````{solution} two\n:class: dropdown\n\n```python\nx = 2\n```\n````\n"
-        )
-
-    assert solutions(Text) == {"one": [("print(1)\n", "1\n")], "two": [("x = 2\n", "")]}
+    path = tmp_path / "page.md"
+    path.write_text(
+        "```{solution-start} one\n:class: dropdown\n```\nSo:\n\n```python\nprint(1)\n```\n\n```text\n1\n```\n"
+        "```{solution-end}\n\n````{solution} two\n:class: dropdown\n\n```python\nx = 2\n```\n````\n"
+    )
+    assert Page(path).solutions == {"one": [("print(1)\n", "1\n")], "two": [("x = 2\n", "")]}
