@@ -229,3 +229,81 @@ def test_theme_button_switches_and_is_remembered(open_page):
     chosen = page.evaluate("document.documentElement.dataset.mode")
     page.reload()
     assert page.evaluate("document.documentElement.dataset.mode") == chosen
+
+
+# --- something to do in the page ---
+
+
+@pytest.mark.parametrize("name", [page.name for page in chapters()])
+def test_equations_fit_a_phone(open_page, name):
+    page = open_page(f"book/{name}.html", width="phone")
+    wide = page.evaluate(
+        """() => [...document.querySelectorAll("div.math mjx-container")]
+             .filter(e => e.firstElementChild.getBoundingClientRect().width > e.closest("div.math").clientWidth + 1)
+             .map(e => e.closest("div.math").id || e.closest("section").id)"""
+    )
+    assert wide == []
+
+
+@pytest.mark.parametrize("name", [page.name for page in chapters()])
+def test_a_page_weighs_less_than_a_megabyte(site, name):
+    assert (site / "book" / f"{name}.html").stat().st_size < 1_000_000
+
+
+@pytest.mark.parametrize("width", ["desk", "phone"])
+def test_a_typed_answer_is_judged_and_a_wrong_one_gets_a_hint(open_page, width):
+    page = open_page("book/training.html", width=width)
+    form = page.locator("form.check[data-answers^='469']")
+    field, said = form.get_by_label("Your answer"), form.get_by_role("status")
+    field.focus()
+    for typed, verdict in {
+        "": "Type an answer first.",
+        "468": "Not yet.",
+        " 469 ": "Right.",
+        "469.0": "Right.",
+    }.items():
+        field.fill(typed)
+        page.keyboard.press("Enter")
+        assert said.inner_text().startswith(verdict)
+        shown = [part for part in form.locator(".check-words").all() if part.is_visible()]
+        assert [part.get_attribute("data-after") for part in shown] == (
+            [] if not typed else ["right" if verdict == "Right." else "wrong"]
+        )
+    assert "469" not in form.locator("[data-after=wrong]").inner_text()
+    quiet(page)
+
+
+def test_a_choice_is_made_with_the_keyboard(open_page):
+    page = open_page("book/training.html")
+    form = page.locator("form.check[data-right='2']").first
+    form.get_by_role("button", name="Check").click()
+    assert form.get_by_role("status").inner_text().strip() == "Choose an answer first."
+    form.get_by_role("radio").first.focus()
+    page.keyboard.press("Space")
+    page.keyboard.press("Enter")
+    assert form.get_by_role("status").inner_text().startswith("Not yet.")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    assert form.get_by_role("status").inner_text().startswith("Right.")
+    quiet(page)
+
+
+@pytest.mark.parametrize("width", ["desk", "phone"])
+def test_a_word_is_explained_on_focus_and_leaves_on_escape(open_page, width):
+    page = open_page("book/architecture.html", width=width)
+    words = page.locator("article .tip-word")
+    for word in [words.nth(k) for k in range(min(3, words.count()))]:
+        meaning = page.locator(f"#{word.get_attribute('aria-describedby')}")
+        assert not meaning.is_visible()
+        word.focus()
+        box = meaning.bounding_box()
+        assert 0 <= box["x"] <= WIDTHS[width] - box["width"]
+        page.keyboard.press("Escape")
+        assert not meaning.is_visible()
+        word.hover()
+        assert meaning.is_visible()
+        word.blur()
+        page.mouse.move(0, 0)
+        assert not meaning.is_visible()
+    assert words.count() >= 3
+    quiet(page)
