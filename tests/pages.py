@@ -13,7 +13,9 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 GLUE_ROLE = re.compile(r"\{glue(?::\w+)?\}`([^`]+)`")
-SOLUTION_CODE = re.compile(r"^```python\n(.*?)^```\n(?:\s*^```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)
+SOLUTION_CODE = re.compile(
+    r"^```python\n(.*?)^```\n(?:\s*(?:^% (varies)\n\s*)?^```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE
+)
 GLUE_DIRECTIVE = re.compile(r"^[`:]{3,}\{glue(?::\w+)?\}\s*(\S+)", re.MULTILINE)
 
 
@@ -71,8 +73,11 @@ class Page:
         return found
 
     @cached_property
-    def solutions(self) -> dict[str, list[tuple[str, str]]]:
-        """By label: the Python blocks of each solution that has any, with the output shown below it, or nothing."""
+    def solutions(self) -> dict[str, list[tuple[str, str, str]]]:
+        """By label, the Python blocks of each solution that has any: code, "varies" or nothing, the output shown.
+
+        The comment ``% varies`` stands before numbers of trained networks, which differ from processor to processor.
+        """
         whole = re.findall(
             r"^```\{solution-start\} (\S+)\n(.*?)^```\{solution-end\}", self.text, re.DOTALL | re.MULTILINE
         )

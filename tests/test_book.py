@@ -282,7 +282,7 @@ def test_no_bookkeeping_in_a_cell_that_a_reader_sees(page):
 def test_code_that_a_reader_sees_fits_its_column(page):
     folded = {"remove-cell", "remove-input", "hide-input", "hide-cell"}
     seen = [cell.source for cell in page.code if not folded & set(cell.metadata.get("tags", []))]
-    seen += [code for blocks in page.solutions.values() for code, _ in blocks]
+    seen += [code for blocks in page.solutions.values() for code, *_ in blocks]
     assert [line for source in seen for line in source.splitlines() if len(line) > 76] == []
 
 

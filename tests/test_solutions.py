@@ -1,6 +1,7 @@
 """Every solution's Python runs after its chapter's last cell, and prints what the page says it prints.
 
-The text is the page's own.  Printed numbers are compared on MNIST, for which they are given, to within 5 per cent.
+The text is the page's own.  Printed numbers are compared on MNIST, for which they are given, to within 5 per cent, or
+35 where training on another processor may end elsewhere.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def executed(tmp_path_factory, book_environment):
 
     def execute(page) -> dict[str, tuple[list[str], str | None]]:
         if page.name not in known:
-            source = {label: [code for code, _ in blocks] for label, blocks in page.solutions.items()}
+            source = {label: [code for code, *_ in blocks] for label, blocks in page.solutions.items()}
             here = {"LENET_DATASET": "mnist", "LENET_DATA_DIR": str(DATA_DIR)} if HAS_MNIST else {}
             done = subprocess.run(
                 [sys.executable, "-c", EXECUTE, page.notebook.name],
@@ -81,19 +82,19 @@ def test_a_solution_prints_what_the_page_says(executed, name, label):
     (page,) = [page for page in PAGES if page.name == name]
     printed, failure = executed(page)[label]
     assert failure is None, failure
-    for (_, wanted), got in zip(page.solutions[label], printed, strict=True):
+    for (_, varies, wanted), got in zip(page.solutions[label], printed, strict=True):
         if wanted and HAS_MNIST:
-            assert same(wanted, got), f"the page says\n{wanted}\nbut it prints\n{got}"
+            assert same(wanted, got, 0.35 if varies else 0.05), f"the page says\n{wanted}\nbut it prints\n{got}"
 
 
-def same(wanted: str, got: str) -> bool:
-    """Whether two texts say the same, numbers to within 5 per cent, where … stands for anything."""
+def same(wanted: str, got: str, tolerance: float = 0.05) -> bool:
+    """Whether two texts say the same, numbers to within a tolerance, where … stands for anything."""
     parts = [re.escape(part) for part in NUMBER.sub("\0", " ".join(wanted.split())).split("…")]
     pattern = ".*?".join(parts).replace("\0", f"({NUMBER.pattern})")
     found = re.fullmatch(pattern, " ".join(got.split()))
     values = [_value(text) for text in NUMBER.findall(wanted)]
     return bool(found) and all(
-        _value(one) == pytest.approx(other, rel=0.05, abs=1e-9)
+        _value(one) == pytest.approx(other, rel=tolerance, abs=1e-9)
         for one, other in zip(found.groups(), values, strict=True)
     )
 
@@ -122,6 +123,8 @@ def test_python_is_found_in_both_forms_of_a_solution(tmp_path):
     path = tmp_path / "page.md"
     path.write_text(
         "```{solution-start} one\n:class: dropdown\n```\nSo:\n\n```python\nprint(1)\n```\n\n```text\n1\n```\n"
-        "```{solution-end}\n\n````{solution} two\n:class: dropdown\n\n```python\nx = 2\n```\n````\n"
+        "```{solution-end}\n\n````{solution} two\n:class: dropdown\n\n```python\nx = 2\n```\n\n"
+        "```python\nx\n```\n\n% varies\n```text\n2\n```\n````\n"
     )
-    assert Page(path).solutions == {"one": [("print(1)\n", "1\n")], "two": [("x = 2\n", "")]}
+    two = [("x = 2\n", "", ""), ("x\n", "varies", "2\n")]
+    assert Page(path).solutions == {"one": [("print(1)\n", "", "1\n")], "two": two}

@@ -1,4 +1,4 @@
-"""The paper's distortions: random planar affine maps of the digits (LeCun et al. 1998, section III-A)."""
+"""The paper's distortions: random planar affine maps of the digits (LeCun et al. 1998, section III-B)."""
 
 from __future__ import annotations
 
