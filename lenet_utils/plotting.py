@@ -12,11 +12,21 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 INK, PAPER = "#1a1b1c", "#fdfcfb"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe & Ito (2008), without black
 CLASS_COLOURS = mpl.colormaps["tab10"].colors
+SIGNED = mpl.colors.LinearSegmentedColormap.from_list(
+    "signed",  # orange below zero, the page itself at zero, blue above
+    [
+        (place, (*mpl.colors.to_rgb(COLOURS[i]), opacity))
+        for place, i, opacity in ((0, 1, 1), (0.5, 1, 0), (0.5, 0, 0), (1, 0, 1))
+    ],
+    N=33,  # few colours make small files; one of them is zero
+)
 
 
 def use_book_style() -> None:
@@ -65,6 +75,10 @@ def plot_images(
     num_columns: int = 10,
     ax: Axes | None = None,
     size: float = 0.8,
+    *,
+    row_titles: Sequence[str] | None = None,
+    fontsize: float | str = "small",
+    frame: bool = False,
     **imshow: object,
 ) -> Axes:
     """A grid of small pictures, all on one scale, without ticks.
@@ -79,13 +93,20 @@ def plot_images(
         All pictures are drawn into this one, because an Axes for each takes a second for every forty.
     size : float
         Inches for each picture, when the figure is new.
+    row_titles : sequence of str, optional
+        One to the left of each row.
+    fontsize : float or str
+        Of the titles.
+    frame : bool
+        Draw a thin line around each picture, for those whose rim would not be seen.
     **imshow
-        Passed on to :meth:`matplotlib.axes.Axes.imshow`.
+        Passed on to :meth:`matplotlib.axes.Axes.imshow`.  With ``interpolation="none"``, an SVG keeps the pixels as
+        they are, sharp at any size.
 
     Raises
     ------
     ValueError
-        If there is no image, if they differ in shape, or if there is not one title for each.
+        If there is no image, if they differ in shape, or if there is not one title for each, or for each row.
     """
     shapes = {np.shape(image) for image in images}
     if len(shapes) != 1 or len(min(shapes)) != 2:
@@ -97,6 +118,8 @@ def plot_images(
     num, height, width = pictures.shape
     num_columns = min(num_columns, num)
     num_rows = -(-num // num_columns)
+    if row_titles is not None and len(row_titles) != num_rows:
+        raise ValueError(f"Expected a title for each of the {num_rows} rows; got {len(row_titles)}.")
     gap = max(2, width // 14)
     down, right = height + (gap if titles is None else max(gap, round(0.35 * height))), width + gap
     corners = [(down * row + down - height, right * column) for row in range(num_rows) for column in range(num_columns)]
@@ -106,9 +129,26 @@ def plot_images(
     ax = _axes(ax, figsize=(size * num_columns, size * num_rows * down / right))
     ax.imshow(sheet, **{"interpolation_stage": "rgba"} | imshow)  # so that no gap eats into a picture's rim
     for title, (top, left) in zip([] if titles is None else titles, corners, strict=False):
-        ax.text(left + (width - 1) / 2, top - 1, title, ha="center", va="bottom", fontsize="small")
+        ax.text(left + (width - 1) / 2, top - 1, title, ha="center", va="bottom", fontsize=fontsize)
+    for title, (top, left) in zip([] if row_titles is None else row_titles, corners[::num_columns], strict=False):
+        ax.text(left - gap, top + (height - 1) / 2, title, ha="right", va="center", fontsize=fontsize)
+    if frame:
+        rims = [Rectangle((left - 0.5, top - 0.5), width, height) for top, left in corners[:num]]
+        ax.add_collection(PatchCollection(rims, facecolor="none", edgecolor=INK, linewidth=0.5))
     ax.set_axis_off()
     return ax
+
+
+def plot_signed(
+    images: Sequence, titles: Sequence[str] | None = None, num_columns: int = 10, ax: Axes | None = None, **more: object
+) -> Axes:
+    """:func:`plot_images` for values of both signs, such as weights: blue is positive, orange negative, nothing zero.
+
+    The strongest colour is the largest absolute value; ``vmax=`` in ``more`` sets another one.
+    """
+    limit = more.pop("vmax", None) or max(float(np.abs(np.asarray(image)).max()) for image in images) or 1.0
+    scale = {"cmap": SIGNED, "vmin": -limit, "vmax": limit, "interpolation": "none"}
+    return plot_images(images, titles, num_columns, ax, **scale | more)
 
 
 def plot_learning_curves(

@@ -25,7 +25,7 @@ from lenet_utils import storage
 from lenet_utils.checks import choose
 from lenet_utils.downloads import DataError
 from lenet_utils.modern import experiments as of_today
-from lenet_utils.modern import search, shifts
+from lenet_utils.modern import maps_off, search, shifts
 from lenet_utils.original import ablation
 from lenet_utils.original import experiments as of_1998
 from lenet_utils.recipes import experiments as since_then
@@ -36,6 +36,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     **of_today.EXPERIMENTS,
     **search.EXPERIMENTS,
     **shifts.EXPERIMENTS,
+    **maps_off.EXPERIMENTS,
     **of_1998.EXPERIMENTS,
     **ablation.EXPERIMENTS,
     **since_then.EXPERIMENTS,

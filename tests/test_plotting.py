@@ -20,6 +20,7 @@ ONE_AX = {
     "embedding": lambda ax: plotting.plot_embedding(RANDOM.normal(size=(20, 2)), [0, 1] * 10, ["a", "b"], ax=ax),
     "history": lambda ax: plotting.plot_history(HISTORY, 3, "test", ax),
     "images": lambda ax: plotting.plot_images(RANDOM.random((3, 8, 8)), ["a", "b", "c"], ax=ax),
+    "signed": lambda ax: plotting.plot_signed(RANDOM.normal(size=(4, 5, 5)), num_columns=2, ax=ax),
     "architecture": lambda ax: architecture_diagram.plot_architecture(layer_table(LeNet5()), ax),
 }
 
@@ -72,6 +73,34 @@ def test_images_stand_in_a_grid_with_their_titles_above():
 def test_images_share_one_scale():
     assert plotting.plot_images([np.zeros((2, 2)), np.full((2, 2), 5)]).images[0].get_clim() == (0, 5)
     assert plotting.plot_images([np.zeros((2, 2))], vmin=-1, vmax=1).images[0].get_clim() == (-1, 1)
+
+
+def test_rows_have_titles_of_their_own_and_pictures_a_frame():
+    ax = plotting.plot_images(RANDOM.random((5, 4, 4)), num_columns=2, row_titles=list("abc"), frame=True, fontsize=9)
+    middles = [text.get_position() for text in ax.texts]
+    assert [text.get_text() for text in ax.texts] == list("abc")
+    assert len({x for x, _ in middles}) == 1
+    assert middles[0][0] < 0
+    rims = [path.get_extents().extents.tolist() for path in ax.collections[0].get_paths()]
+    assert len(rims) == 5
+    for y, (left, top, right, bottom) in zip([y for _, y in middles], rims[::2], strict=True):
+        assert (left, right, (top + bottom) / 2) == (-0.5, 3.5, y)
+    with pytest.raises(ValueError, match="Expected") as caught:
+        plotting.plot_images(RANDOM.random((5, 4, 4)), num_columns=2, row_titles=["a"])
+    sentence(caught.value, "each of the 3 rows", "got 1")
+
+
+def test_signs_have_colours_and_zero_is_the_page():
+    image = plotting.plot_signed([np.array([[-2.0, 0.0], [1.0, 2.0]])]).images[0]
+    low, zero, half, high = image.to_rgba(image.get_array()).reshape(-1, 4)[-4:]  # below the gap
+    assert image.get_clim() == (-2, 2)
+    assert zero[3] == pytest.approx(0, abs=0.01)
+    assert half[3] == pytest.approx(0.5, abs=0.01)
+    assert [low[3], high[3]] == [1, 1]
+    assert np.allclose(low[:3], mpl.colors.to_rgb(plotting.COLOURS[1]))
+    assert np.allclose(high[:3], mpl.colors.to_rgb(plotting.COLOURS[0]))
+    assert plotting.plot_signed(np.zeros((1, 2, 2))).images[0].get_clim() == (-1, 1)
+    assert plotting.plot_signed(np.ones((1, 2, 2)), vmax=4).images[0].get_clim() == (-4, 4)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,122 @@
+"""What each map of C1 and C3 is worth: LeNet-5 trained, one map at a time switched off, and what it then misreads."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from lenet_utils.data import load
+from lenet_utils.device import pick_device
+from lenet_utils.models import LeNet5, seeded
+from lenet_utils.preprocessing import prepare
+from lenet_utils.run_store import Experiment, Run
+from lenet_utils.training import default_config, train
+
+LAYERS = ("c1", "c3")
+WAYS = ("zero", "mean")
+
+
+@torch.no_grad()
+def passed_on(model: LeNet5, images: Tensor, layer: str, batch_size: int = 250) -> Tensor:
+    """The maps of ``"c1"`` or ``"c3"`` as the pooling behind them hands them on.
+
+    Parameters
+    ----------
+    model : LeNet5
+    images : torch.Tensor, shape (N, 1, 32, 32), float
+    layer : {"c1", "c3"}
+    batch_size : int
+        How many images go through at once; it changes the time, not the result.
+
+    Returns
+    -------
+    torch.Tensor, shape (N, 6, 14, 14) or (N, 16, 5, 5), on the device of the model
+    """
+    f, device = model.activation, next(model.parameters()).device
+    parts = []
+    for batch in images.split(batch_size):
+        x = model.s2(f(model.c1(batch.to(device))))  # (B, 6, 14, 14)
+        parts.append(x if layer == "c1" else model.s4(f(model.c3(x))))  # (B, 16, 5, 5)
+    return torch.cat(parts)
+
+
+@torch.no_grad()
+def answers_from(model: LeNet5, maps: Tensor, layer: str, batch_size: int = 250) -> Tensor:
+    """What the network answers, given the maps of :func:`passed_on`: classes of shape (N,), int64."""
+    f, parts = model.activation, []
+    for x in maps.split(batch_size):
+        x = model.s4(f(model.c3(x))) if layer == "c1" else x  # (B, 16, 5, 5)
+        x = f(model.c5(x)).flatten(1)  # (B, 120)
+        parts.append(model.output(f(model.f6(x))).argmax(1))
+    return torch.cat(parts)
+
+
+def wrong_by_class(answers: Tensor, labels: Tensor, num_classes: int = 10) -> list[int]:
+    """How many images of each class got another answer."""
+    return torch.bincount(labels[answers.cpu() != labels], minlength=num_classes).tolist()
+
+
+def wrong_without(
+    model: LeNet5, maps: Tensor, labels: Tensor, layer: str, number: int, substitute: Tensor | float = 0.0
+) -> list[int]:
+    """Misread images of each class, with one map switched off; parameters as in :func:`answers_from`.
+
+    Parameters
+    ----------
+    maps : torch.Tensor
+        As :func:`passed_on` gives them; they are left as they are.
+    labels : torch.Tensor, shape (N,), int64
+    number : int
+        Which map, from 0.
+    substitute : torch.Tensor, shape (H, W), or float
+        What the next layer gets in its place, whatever the image.
+    """
+    kept = maps[:, number].clone()
+    maps[:, number] = substitute
+    try:
+        return wrong_by_class(answers_from(model, maps, layer), labels, model.output.out_features)
+    finally:
+        maps[:, number] = kept
+
+
+def measure(run: Run, name: str) -> None:
+    """Train one seed; a "pass" of the run is a layer and a way to switch its maps off."""
+    dataset = load(name)
+    config = replace(default_config(dataset), seed=run.seed)
+    recipe = {key: value for key, value in asdict(config).items() if key != "seed"}
+    run.begin(dataset.source, pick_device(), anew=True, recipe=recipe)
+    model = seeded(network, run.seed)
+    train(model, dataset, config, progress=False)
+    images, labels = prepare(dataset.test_images), dataset.test_labels
+    held_out = prepare(dataset.validation_images)
+    answers = answers_from(model, passed_on(model, images, "c3"), "c3")
+    run.notes = {
+        "wrong": wrong_by_class(answers, labels),
+        "images": torch.bincount(labels, minlength=10).tolist(),
+    }
+    for layer, way in [(layer, way) for layer in LAYERS for way in WAYS]:
+        maps = passed_on(model, images, layer)
+        substitutes = passed_on(model, held_out, layer).mean(0) if way == "mean" else torch.zeros_like(maps[0])
+        wrong = [wrong_without(model, maps, labels, layer, i, one) for i, one in enumerate(substitutes)]
+        is_last = (layer, way) == (LAYERS[-1], WAYS[-1])
+        if not run.finish_pass({"layer": layer, "way": way, "wrong": wrong}, {}, complete=is_last):
+            break
+
+
+def network() -> nn.Module:
+    """The network of these runs: the book's own."""
+    return LeNet5("relu")
+
+
+EXPERIMENTS = {
+    "maps-off": Experiment(
+        "maps-off",
+        "LeNet-5 with one map of C1 or C3 switched off, error by class on MNIST",
+        partial(measure, name="mnist"),
+        {"layers": LAYERS, "ways": WAYS, "dataset": "mnist"},
+        tuple(range(100, 105)),
+    )
+}
