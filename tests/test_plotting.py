@@ -13,6 +13,10 @@ from lenet_utils.models import LeNet5
 from lenet_utils.training import History, TrainConfig
 
 RANDOM = np.random.default_rng(0)
+SMALL_AND_LARGE = {
+    "small": [("input", 1, 16), ("convolution", 4, 12), ("full", 10, 1)],
+    "large": [("input", 3, 96), ("convolution", 8, 40), ("full", 10, 1)],
+}
 HISTORY = History(TrainConfig(), "digits", "cpu", train_loss=[2.0], train_error=[50.0], validation_error=[40.0])
 ONE_AX = {
     "learning_curves": lambda ax: plotting.plot_learning_curves({"train": [3, 2], "test": [4, 3]}, "error (%)", ax=ax),
@@ -22,6 +26,7 @@ ONE_AX = {
     "images": lambda ax: plotting.plot_images(RANDOM.random((3, 8, 8)), ["a", "b", "c"], ax=ax),
     "signed": lambda ax: plotting.plot_signed(RANDOM.normal(size=(4, 5, 5)), num_columns=2, ax=ax),
     "architecture": lambda ax: architecture_diagram.plot_architecture(layer_table(LeNet5()), ax),
+    "to_one_scale": lambda ax: architecture_diagram.plot_to_one_scale(SMALL_AND_LARGE, ax),
 }
 
 

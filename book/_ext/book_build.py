@@ -278,7 +278,8 @@ def themed_svg(svg: str, alt: str, prefix: str) -> str:
     from lenet_utils.plotting import INK, PAPER
 
     svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, count=1, flags=re.DOTALL)
+    svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg, flags=re.DOTALL)
+    svg = re.sub(r">\s+<", "><", svg)
     svg = re.sub(r'\bid="', f'id="{prefix}', svg)
     svg = re.sub(r'(url\(#|href="#)', rf"\1{prefix}", svg)
     svg = svg.replace(INK, "var(--book-ink)").replace(PAPER, "var(--book-paper)")
