@@ -62,7 +62,7 @@ class DrawPad:
             "offset": paper,
             "scale": ink - paper,
             "names": list(class_names),
-            "weights": base64.b64encode(self.weights.numpy().astype("<f4").tobytes()).decode(),
+            "weights": base64.b64encode(self.weights.numpy().astype("<f2").tobytes()).decode(),
         }
 
     def __repr__(self) -> str:

@@ -1,12 +1,18 @@
 // A network computed from its list of layers, as lenet_utils.widgets.chain writes it; plain arithmetic, no library.
 
+/** The number that sixteen bits stand for: a sign, five bits of exponent, ten of fraction. */
+function wide(bits) {
+  const sign = bits & 0x8000 ? -1 : 1, exponent = (bits >> 10) & 31, fraction = (bits & 1023) / 1024;
+  return sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction) : 2 ** -14 * fraction);
+}
+
 /**
- * @param {object} spec  layers with their sizes, weights (base64 of little-endian float32), size, margin, offset, scale
+ * @param {object} spec  layers with their sizes, weights (base64 of little-endian float16), size, margin, offset, scale
  * @returns a function from an image of 28×28 values, 0 for paper and 1 for full ink, to the network's outputs
  */
 function makeNetwork(spec) {
   const bytes = Uint8Array.from(atob(spec.weights), (c) => c.charCodeAt(0));
-  const weights = new Float32Array(bytes.buffer);
+  const weights = Float32Array.from(new Uint16Array(bytes.buffer), wide);
   const squash = (f) => (x) => x.map(f);
 
   function convolution(x, l) {

@@ -77,6 +77,7 @@ def test_javascript_computes_what_torch_computes(name, show, digits):
     make_model, scaling = NETWORKS[name]
     model = seeded(make_model, 0).eval()
     page = show(DrawPad(model, digits.class_names, scaling))
+    model = model.half().float()  # its weights travel with sixteen bits each
     for image in digits.test_images[:3]:
         with torch.no_grad():
             expected = model(prepare(image[None], model.input_shape[1], scaling))[0]
