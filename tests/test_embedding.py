@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
-from conftest import sentence
+from conftest import ROOT, sentence
 
-from lenet_utils.embedding import activations, linear_probe, neighbour_recall, reduce, trustworthiness, tsne
+from lenet_utils.embedding import (
+    activations,
+    linear_probe,
+    nearest_neighbours,
+    neighbour_recall,
+    reduce,
+    trustworthiness,
+    tsne,
+)
 from lenet_utils.models import MLP, LeNet5, seeded
 from lenet_utils.original.network import LeNet5Original
 from lenet_utils.preprocessing import prepare
@@ -131,6 +141,30 @@ def test_tsne_separates_clouds_and_repeats_itself(cloud):
     assert np.mean(labels[distances.argmin(1)] == labels) == 1
 
 
+def test_tsne_keeps_as_many_neighbours_as_scikit_learn_by_itself(digits):
+    """The default settings, half of scikit-learn's steps and coarser sums of far points, cost next to nothing."""
+    from sklearn.manifold import TSNE
+
+    points = reduce(digits.test_images.flatten(1).float().numpy())
+    usual = TSNE(2, perplexity=30, init="pca", random_state=0).fit_transform(points)
+    assert neighbour_recall(points, tsne(points)) > neighbour_recall(points, usual) - 0.02
+
+
+def test_the_benchmark_says_what_the_book_says_of_it():
+    """A third of scikit-learn's usual time at the same recall, and openTSNE no more than a sixth below that."""
+    path = ROOT / "benchmarks" / "tsne_speed.json"
+    if not path.exists():
+        pytest.skip("the benchmarks are not installed with the package")
+    stored = json.loads(path.read_text("utf8"))
+    for layer in ("pixels", "s4", "f6"):
+        usual, ours = f"{layer}: scikit-learn, 1,000 iterations", f"{layer}: scikit-learn, the book's settings"
+        barnes_hut, fourier = (f"{layer}: openTSNE by {way}, 400 iterations" for way in ("Barnes-Hut", "FFT"))
+        seconds, recall = stored["medians"], stored["recall"]
+        assert 0.28 < seconds[ours] / seconds[usual] < 0.38
+        assert 5 / 6 < seconds[barnes_hut] / seconds[ours] < 1 < seconds[fourier] / seconds[ours]
+        assert max(recall[row] for row in (usual, barnes_hut, fourier)) - recall[ours] < 0.01
+
+
 def test_tsne_seed_matters_for_a_random_start(cloud):
     one, other = (tsne(cloud[0], 10, init="random", num_iterations=250, seed=seed) for seed in (0, 1))
     assert not np.array_equal(one, other)
@@ -182,11 +216,29 @@ def test_shuffled_picture_is_not_trusted(cloud):
     assert trustworthiness(points, shuffled) < 0.7
 
 
-@pytest.mark.parametrize(("num_points", "num_neighbours"), [(89, 10), (90, 0), (90, 90)])
-def test_recall_refuses_what_it_cannot_compare(cloud, num_points, num_neighbours):
+def test_nearest_neighbours_are_others_nearest_first(cloud):
+    points, labels = cloud
+    near = nearest_neighbours(points, 7)
+    for i in range(90):
+        distances = np.linalg.norm(points - points[i], axis=1)
+        distances[i] = np.inf
+        assert near[i].tolist() == np.argsort(distances)[:7].tolist()
+    assert (labels[near] == labels[:, None]).all()
+
+
+@pytest.mark.parametrize("num_neighbours", [0, -1, 90, 91])
+def test_nearest_neighbours_refuses_what_is_not_there(cloud, num_neighbours):
     with pytest.raises(ValueError) as raised:  # noqa: PT011
-        neighbour_recall(cloud[0], cloud[0][:num_points], num_neighbours)
-    sentence(raised.value, "as many points", f"90 and {num_points}")
+        nearest_neighbours(cloud[0], num_neighbours)
+    sentence(raised.value, "more points than neighbours", "90 points", f"{num_neighbours} neighbours")
+
+
+def test_recall_refuses_what_it_cannot_compare(cloud):
+    with pytest.raises(ValueError) as raised:  # noqa: PT011
+        neighbour_recall(cloud[0], cloud[0][:89])
+    sentence(raised.value, "as many points", "90 and 89")
+    with pytest.raises(ValueError, match="more points than neighbours"):
+        neighbour_recall(cloud[0], cloud[0], 90)
 
 
 def test_probe_reads_what_is_linear_and_not_what_is_noise(cloud):
