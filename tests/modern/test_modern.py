@@ -15,7 +15,7 @@ from lenet_utils import runs
 from lenet_utils.evaluation import error_rate, predict
 from lenet_utils.models import LeNet5, seeded
 from lenet_utils.modern import experiments, search, shifts
-from lenet_utils.modern.experiments import DIGITS, ONE_EPOCH, TWO_EPOCHS, network, stored_predictions
+from lenet_utils.modern.experiments import DIGITS, IN_TIME, ONE_EPOCH, TWO_EPOCHS, network, stored_predictions
 from lenet_utils.preprocessing import prepare
 from lenet_utils.run_store import Experiment, ResultsError, load_results, results_path
 from lenet_utils.training import TrainConfig, default_config, train
@@ -23,6 +23,7 @@ from lenet_utils.training import TrainConfig, default_config, train
 RECIPES = {
     "lenet5-mnist": (TWO_EPOCHS, "mnist", range(100, 130)),
     "lenet5-mnist-one-epoch": (ONE_EPOCH, "mnist", range(100, 130)),
+    "lenet5-mnist-in-time": (IN_TIME, "mnist", range(100, 130)),
     "lenet5-digits": (DIGITS, "digits", range(100, 105)),
 }
 
