@@ -23,7 +23,7 @@ EXECUTE = """
 import json, sys, nbclient, nbformat
 notebook = nbformat.read(sys.argv[1], as_version=4)
 notebook.cells += [nbformat.v4.new_code_cell(source) for source in json.load(sys.stdin)]
-nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3").execute()
+nbclient.NotebookClient(notebook, timeout=600, startup_timeout=300, kernel_name="python3").execute()
 print(json.dumps("".join(part.get("text", "") for part in notebook.cells[-1].outputs)))
 """
 RUN = """
