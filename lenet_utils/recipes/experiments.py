@@ -34,8 +34,8 @@ def measure(run: Run, recipe: Recipe) -> None:
 
 
 def _configuration(recipe: Recipe) -> dict[str, object]:
-    """What decides a recipe's outcome besides the seed."""
-    settings = {name: value for name, value in asdict(recipe.config).items() if name != "seed"}
+    """What decides a recipe's outcome besides the seed; a rate that only Muon reads decides nothing here."""
+    settings = {name: value for name, value in asdict(recipe.config).items() if name not in ("seed", "matrix_rate")}
     return {"recipe": recipe.name, "dataset": recipe.dataset, **settings}
 
 
