@@ -78,7 +78,7 @@ INDEX = "# All\n\n```{exercise-index}\n```\n"
 
 def build(folder, **pages) -> str:
     """The warnings of a build of these pages."""
-    (folder / "book").mkdir(parents=True)
+    (folder / "book").mkdir(parents=True, exist_ok=True)
     (folder / "conf.py").write_text(CONF)
     for name, text in pages.items():
         (folder / "book" / f"{name}.md").write_text(text, "utf8")
@@ -146,6 +146,14 @@ def test_the_list_holds_all(site):
         ("first.html#check-1", "1"),
         ("first.html#check-2", "2"),
     ]
+
+
+def test_a_changed_glossary_reaches_every_page(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "book" / "_ext"))
+    assert build(tmp_path, first=FIRST, second=SECOND, notation=NOTATION, exercises=INDEX) == ""
+    build(tmp_path, notation=NOTATION.replace("The small array.", "Something else."))
+    pages = [(tmp_path / "out" / "book" / f"{name}.html").read_text("utf8") for name in ("first", "second")]
+    assert all(("kernel", "Something else. In two lines.") in tips(page) for page in pages)
 
 
 @pytest.mark.parametrize(

@@ -155,18 +155,15 @@ def explain_words(app: Sphinx, doctree: nodes.document, docname: str) -> None:
             text.parent.replace(text, [*pieces, nodes.Text(rest)])
 
 
+def renew_tips(app: Sphinx, env: BuildEnvironment, added: set, changed: set, removed: set) -> set[str]:
+    """All pages are written again when the glossary changed: their tips are its sentences."""
+    return set(env.found_docs) if GLOSSARY in added | changed else set()
+
+
 def _is_prose(text: nodes.Text) -> bool:
     parents = list(_parents(text))
     allowed = (nodes.paragraph, nodes.emphasis, nodes.strong)
-    outside = (
-        nodes.figure,
-        nodes.table,
-        nodes.caption,
-        check,
-        exercise_node,
-        exercise_enumerable_node,
-        nodes.reference,
-    )
+    outside = (nodes.figure, nodes.table, nodes.reference, check, exercise_node, exercise_enumerable_node)
     return isinstance(text.parent, allowed) and not any(isinstance(parent, outside) for parent in parents)
 
 
@@ -209,6 +206,8 @@ class exercise_index(nodes.General, nodes.Element):
 
 
 class ExerciseIndex(SphinxDirective):
+    """The list of all exercises and checks, wherever it stands."""
+
     def run(self) -> list[nodes.Node]:
         return [exercise_index("")]
 
@@ -272,6 +271,7 @@ def setup(app: Sphinx) -> dict:
     app.add_node(word_tip, html=(visit_tip, depart_tip), latex=plain, text=plain)
     app.add_node(exercise_index, html=plain, latex=plain, text=plain)
     app.connect("doctree-resolved", explain_words)
+    app.connect("env-get-outdated", renew_tips)
     app.connect("doctree-resolved", fill_index)
     app.connect("env-updated", renew_index)
     app.add_css_file("learning_aids.css")

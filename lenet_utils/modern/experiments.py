@@ -23,7 +23,7 @@ from lenet_utils.training import TrainConfig, train
 
 TWO_EPOCHS = replace(START_FOR_MUON, optimizer="muon", momentum_range=None)
 ONE_EPOCH = replace(START_FOR_MUON_IN_ONE, optimizer="muon", batch_size=32, learning_rate=0.007)
-IN_TIME = replace(START_FOR_MUON, optimizer="muon", batch_size=192)  # fewer steps: as quick as Adam was
+IN_TIME = replace(START_FOR_MUON, optimizer="muon", batch_size=192)  # fewer steps: see benchmarks/recipe_speed.json
 BEFORE = START_FOR_TWO  # what gave the recipe in an earlier edition
 DIGITS = replace(TWO_EPOCHS, num_epochs=13)  # this and the first are what default_config gives
 

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, replace
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lenet_utils.data import load
 from lenet_utils.device import pick_device
+from lenet_utils.embedding import activations
+from lenet_utils.evaluation import confusion_matrix
 from lenet_utils.models import LeNet5, seeded
+from lenet_utils.modern.experiments import network
 from lenet_utils.preprocessing import prepare
 from lenet_utils.run_store import Experiment, Run
 from lenet_utils.training import default_config, train
 
 LAYERS = ("c1", "c3")
+POOLING = {"c1": "s2", "c3": "s4"}
 WAYS = ("zero", "mean")
 
 
-@torch.no_grad()
-def passed_on(model: LeNet5, images: Tensor, layer: str, batch_size: int = 250) -> Tensor:
+def passed_on(model: LeNet5, images: Tensor, layer: str) -> Tensor:
     """The maps of ``"c1"`` or ``"c3"`` as the pooling behind them hands them on.
 
     Parameters
@@ -28,35 +32,31 @@ def passed_on(model: LeNet5, images: Tensor, layer: str, batch_size: int = 250) 
     model : LeNet5
     images : torch.Tensor, shape (N, 1, 32, 32), float
     layer : {"c1", "c3"}
-    batch_size : int
-        How many images go through at once; it changes the time, not the result.
 
     Returns
     -------
-    torch.Tensor, shape (N, 6, 14, 14) or (N, 16, 5, 5), on the device of the model
+    torch.Tensor, shape (N, 6, 14, 14) or (N, 16, 5, 5), on the CPU
     """
-    f, device = model.activation, next(model.parameters()).device
-    parts = []
-    for batch in images.split(batch_size):
-        x = model.s2(f(model.c1(batch.to(device))))  # (B, 6, 14, 14)
-        parts.append(x if layer == "c1" else model.s4(f(model.c3(x))))  # (B, 16, 5, 5)
-    return torch.cat(parts)
+    rows = torch.from_numpy(activations(model, images, POOLING[layer]))  # (N, D)
+    maps = rows.unflatten(1, (getattr(model, layer).out_channels, -1))
+    return maps.unflatten(2, (math.isqrt(maps.shape[2]), -1))
 
 
 @torch.no_grad()
 def answers_from(model: LeNet5, maps: Tensor, layer: str, batch_size: int = 250) -> Tensor:
     """What the network answers, given the maps of :func:`passed_on`: classes of shape (N,), int64."""
-    f, parts = model.activation, []
-    for x in maps.split(batch_size):
+    f, device, parts = model.activation, next(model.parameters()).device, []
+    for x in maps.to(device).split(batch_size):
         x = model.s4(f(model.c3(x))) if layer == "c1" else x  # (B, 16, 5, 5)
         x = f(model.c5(x)).flatten(1)  # (B, 120)
         parts.append(model.output(f(model.f6(x))).argmax(1))
-    return torch.cat(parts)
+    return torch.cat(parts).cpu()
 
 
 def wrong_by_class(answers: Tensor, labels: Tensor, num_classes: int = 10) -> list[int]:
     """How many images of each class got another answer."""
-    return torch.bincount(labels[answers.cpu() != labels], minlength=num_classes).tolist()
+    counts = confusion_matrix(answers, labels, num_classes)
+    return (counts.sum(axis=1) - counts.diagonal()).tolist()
 
 
 def wrong_without(
@@ -104,11 +104,6 @@ def measure(run: Run, name: str) -> None:
         is_last = (layer, way) == (LAYERS[-1], WAYS[-1])
         if not run.finish_pass({"layer": layer, "way": way, "wrong": wrong}, {}, complete=is_last):
             break
-
-
-def network() -> nn.Module:
-    """The network of these runs: the book's own."""
-    return LeNet5("relu")
 
 
 EXPERIMENTS = {

@@ -22,7 +22,7 @@ SHAPES = {"c1": (6, 14, 14), "c3": (16, 5, 5)}
 @pytest.fixture(scope="module")
 def network(digits):
     """One that has learned a little, so that its answers differ."""
-    model = seeded(maps_off.network, 0)
+    model = seeded(lambda: LeNet5("relu"), 0)
     train(model, digits.subset(300), TrainConfig(num_epochs=3), progress=False)
     return model
 
@@ -45,7 +45,7 @@ def without(model: LeNet5, images: torch.Tensor, layer: str, number: int) -> tor
 @pytest.mark.parametrize("layer", SHAPES)
 def test_the_two_halves_make_the_network(network, digits, layer):
     images = prepare(digits.test_images[:60])
-    maps = maps_off.passed_on(network, images, layer, batch_size=25)
+    maps = maps_off.passed_on(network, images, layer)
     assert maps.shape == (60, *SHAPES[layer])
     assert torch.equal(maps_off.answers_from(network, maps, layer, batch_size=7), predict(network, images))
 
@@ -81,7 +81,7 @@ def test_a_run_keeps_every_map_and_both_ways(digits, tmp_path, monkeypatch):
     for (layer, _), wrong in found.items():
         assert torch.tensor(wrong).shape == (SHAPES[layer][0], 10)
         assert (torch.tensor(wrong) <= torch.tensor(record["notes"]["images"])).all()
-    model = seeded(maps_off.network, 3)
+    model = seeded(lambda: LeNet5("relu"), 3)
     train(model, digits.subset(100), TrainConfig(num_epochs=1, seed=3), progress=False)
     images, labels = prepare(digits.test_images), digits.test_labels
     assert record["notes"]["wrong"] == maps_off.wrong_by_class(predict(model, images), labels)
