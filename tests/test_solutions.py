@@ -24,12 +24,18 @@ import json, sys, nbclient, nbformat
 notebook = nbformat.read(sys.argv[1], as_version=4)
 notebook.cells += [nbformat.v4.new_code_cell(source) for source in json.load(sys.stdin)]
 nbclient.NotebookClient(notebook, timeout=600, startup_timeout=300, kernel_name="python3").execute()
-print(json.dumps("".join(part.get("text", "") for part in notebook.cells[-1].outputs)))
+said = {"stdout": "", "stderr": ""}
+for part in notebook.cells[-1].outputs:
+    if part.output_type == "stream":
+        said[part.name] += part.text
+print(json.dumps(said))
 """
 RUN = """
 import contextlib, io, json, traceback
+import matplotlib.pyplot
 
 def run_solution(blocks):
+    matplotlib.pyplot.close("all")  # as a notebook does after each cell
     namespace, printed = dict(globals()), []
     for block in blocks:
         out = io.StringIO()
@@ -69,7 +75,9 @@ def executed(tmp_path_factory, book_environment):
                 check=False,
             )
             assert done.returncode == 0, done.stderr[-4_000:]
-            known[page.name] = json.loads(json.loads(done.stdout).strip().splitlines()[-1])
+            said = json.loads(done.stdout)
+            assert said["stderr"] == ""  # no reader should meet a warning
+            known[page.name] = json.loads(said["stdout"])
         return known[page.name]
 
     return execute
