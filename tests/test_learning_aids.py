@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 
 import pytest
@@ -122,6 +123,57 @@ def test_a_typed_answer_has_its_hint_and_its_reason(site):
     assert '<label>Your answer <input type="text"' in form
     assert 'data-after="right" hidden><p>It is 24 times 24 &lt; 1,000.</p>' in form
     assert 'data-after="wrong" hidden><p>How many places along a side?</p>' in form
+
+
+@pytest.fixture(scope="module")
+def typed_check(site):
+    """The first page's check in Chromium: a function of answers, tolerance and typed text that returns the verdict."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium on this machine")
+    with playwright.sync_playwright() as running:
+        arguments = ["--no-sandbox", "--disable-dev-shm-usage"]
+        browser = running.chromium.launch(executable_path=chromium, args=arguments)
+        page = browser.new_page()
+        page.set_content(re.search(r'<form class="check" id="check-1".*?</form>', site["first"], re.DOTALL)[0])
+        page.add_script_tag(path=ROOT / "book" / "_static" / "learning_aids.js")
+
+        def verdict(answers: str, tolerance: float, typed: str) -> str:
+            given = {"answers": answers, "tolerance": str(tolerance)}
+            page.evaluate("given => Object.assign(document.querySelector('form').dataset, given)", given)
+            page.get_by_label("Your answer").fill(typed)
+            page.get_by_role("button", name="Check").click()
+            return page.locator(".check-verdict").inner_text()
+
+        yield verdict
+        browser.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    ("answers", "tolerance", "typed", "right"),
+    [
+        ("61706", 0, "61,706", True),
+        ("61,706", 0, "61 706", True),
+        ("1234567.5", 0, "1,234,567.5", True),
+        ("300000 | 300,000", 0, "300\u202f000", True),
+        ("0.12", 0.001, "0,12", True),
+        ("0.125", 0, "0,125", True),
+        ("-0.8", 0.001, "−0,8", True),
+        ("15.5", 0, "15,5", True),
+        ("1234.5", 0, "1234,500", True),
+        ("0.12|±0.12", 0.001, "± 0,12", True),
+        ("5|5 %", 0, "5%", True),
+        ("8", 0, "0,8", False),
+        ("12", 0, "0,12", False),
+        ("155", 0, "15,5", False),
+        ("61.706", 0, "61,706", False),
+        ("61706", 0, "61,7060", False),
+    ],
+)
+def test_a_comma_groups_digits_or_is_a_decimal_point(typed_check, answers, tolerance, typed, right):
+    assert typed_check(answers, tolerance, typed) == ("Right." if right else "Not yet.")
 
 
 def test_a_choice_has_words_for_each_answer(site):

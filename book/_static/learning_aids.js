@@ -1,6 +1,9 @@
 /* Checks: judge what a reader chose or typed, and say a hint. Tips: show a word's meaning on a click, hide it on Escape. */
+const GROUPED = /\b[1-9]\d{0,2}(,\d{3})+\b/g;  // 61,706; any other comma is a decimal point, as in 0,125
+
 function plain(text) {
-  return text.trim().toLowerCase().replace(/[−–]/g, "-").replace(/[\s,%]|\u202f|\u00a0/g, "").replace(/×/g, "x");
+  const typed = text.toLowerCase().replace(/[−–]/g, "-").replace(/[\s%]|\u202f|\u00a0/g, "").replace(/×/g, "x");
+  return typed.replace(GROUPED, (number) => number.replaceAll(",", "")).replaceAll(",", ".");
 }
 
 function isRight(typed, answers, tolerance) {
