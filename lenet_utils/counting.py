@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 POOLING = (nn.AvgPool2d, nn.MaxPool2d)
+NORMALISING = (nn.BatchNorm1d, nn.BatchNorm2d)
+POINTWISE = (nn.Flatten, nn.Unflatten, nn.Identity, nn.Dropout, nn.Dropout2d, nn.ReLU, nn.Tanh, nn.Sigmoid)
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,10 @@ class LayerRow:
 def layer_table(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> list[LayerRow]:
     """Count every layer that has units of its own, by sending one blank image through the network.
 
-    Layers that only squash or reshape have no row.  A layer of another type than convolution, pooling or linear counts
-    itself, through methods ``count_connections(output_shape)`` and ``count_macs(output_shape)``.
+    Layers that only squash or reshape have no row.  Batch normalisation has one, with a scale and a shift for each map:
+    a multiply-add and two connections for each unit.  A layer of another type counts itself, through methods
+    ``count_connections(output_shape)`` and ``count_macs(output_shape)``.  Where a layer is used twice, its second row
+    has no parameters, for they are shared.
 
     Parameters
     ----------
@@ -60,6 +64,11 @@ def layer_table(model: nn.Module, input_shape: tuple[int, ...] | None = None) ->
     list of LayerRow
         In the order of computation.
 
+    Raises
+    ------
+    ValueError
+        If a layer has parameters and cannot be counted, or the network does not say what it reads.
+
     Examples
     --------
     >>> from lenet_utils.models import LeNet5
@@ -67,11 +76,13 @@ def layer_table(model: nn.Module, input_shape: tuple[int, ...] | None = None) ->
     >>> row.name, row.output_shape, row.parameters, row.connections, row.kernel
     ('c1', (6, 28, 28), 156, 122304, (5, 5))
     """
-    rows = []
+    rows, counted = [], set()
     for name, layer, output in _run(model, input_shape):
-        counts = _count(layer, tuple(output.shape[1:]))
+        counts = _count(name, layer, tuple(output.shape[1:]))
         if counts:
-            parameters = sum(p.numel() for p in layer.parameters() if p.requires_grad)
+            own = [p for p in layer.parameters() if p.requires_grad and id(p) not in counted]
+            counted |= {id(p) for p in own}
+            parameters = sum(p.numel() for p in own)
             rows.append(
                 LayerRow(name, type(layer).__name__, tuple(output.shape[1:]), parameters, *counts, _kernel(layer))
             )
@@ -87,22 +98,33 @@ def total(rows: list[LayerRow]) -> LayerRow:
 def receptive_field(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> dict[str, tuple[int, int]]:
     """How many input pixels, along one side, a unit of each layer sees, and how far apart neighbours' fields lie.
 
-    A layer with kernel k and stride s, over units that see r pixels at a distance of d, sees r + (k - 1)·d at a
-    distance of s·d.  The table ends where positions end: at the first layer that is not a convolution or a pooling.
+    A layer with kernel k, whose taps lie t apart (its dilation), and stride s, over units that see r pixels at a
+    distance of d, sees r + (k - 1)·t·d at a distance of s·d.  The table ends where positions end: at the first dense
+    layer.
 
     Returns
     -------
     dict
         By layer name: size and distance in pixels, for instance ``{"c1": (5, 1), "s2": (6, 2), ...}``.
+
+    Raises
+    ------
+    ValueError
+        If a kernel is not square, or a layer has no field of this form, such as upsampling or adaptive pooling.
     """
     fields, size, distance = {}, 1, 1
     for name, layer, _ in _run(model, input_shape):
         if isinstance(layer, nn.Linear):
             break
-        if hasattr(layer, "kernel_size"):
-            size += (_side(layer.kernel_size) - 1) * distance
+        if hasattr(layer, "kernel_size") and not isinstance(layer, nn.ConvTranspose2d):
+            size += (_side(layer.kernel_size) - 1) * _side(getattr(layer, "dilation", 1)) * distance
             distance *= _side(layer.stride)
             fields[name] = (size, distance)
+        elif not (isinstance(layer, (*POINTWISE, *NORMALISING)) or getattr(layer, "is_squashing", False)):
+            raise ValueError(
+                f"The field of layer {name!r}, of type {type(layer).__name__}, is not known: this counts convolutions, "
+                f"pooling with a fixed kernel, batch normalisation, dropout and squashing functions."
+            )
     return fields
 
 
@@ -118,7 +140,7 @@ def _side(value: int | tuple[int, ...]) -> int:
     return sides.pop()
 
 
-def _count(layer: nn.Module, output_shape: tuple[int, ...]) -> tuple[int, int] | None:
+def _count(name: str, layer: nn.Module, output_shape: tuple[int, ...]) -> tuple[int, int] | None:
     """Connections and multiply-adds, or None for a layer without units of its own."""
     units = math.prod(output_shape)
     if hasattr(layer, "count_connections"):
@@ -127,7 +149,14 @@ def _count(layer: nn.Module, output_shape: tuple[int, ...]) -> tuple[int, int] |
         inputs = layer.weight[0].numel()
         return units * (inputs + (layer.bias is not None)), units * inputs
     if isinstance(layer, POOLING):
-        return units * _side(layer.kernel_size) ** 2, 0
+        return units * math.prod(_kernel(layer)), 0
+    if isinstance(layer, NORMALISING):
+        return 2 * units, units
+    if any(True for _ in layer.parameters()):
+        raise ValueError(
+            f"Layer {name!r}, of type {type(layer).__name__}, cannot be counted: give its class the methods "
+            f"count_connections(output_shape) and count_macs(output_shape)."
+        )
     return None
 
 
@@ -137,11 +166,21 @@ def _run(model: nn.Module, input_shape: tuple[int, ...] | None) -> list[tuple[st
     if shape is None:
         raise ValueError(f"{type(model).__name__} does not say its input_shape: pass one, such as (1, 32, 32).")
     parameter = next(model.parameters(), torch.zeros(()))
-    with record_layers(model) as passed, torch.no_grad():
-        was_training = model.training
-        model.eval()(torch.zeros(1, *shape, device=parameter.device, dtype=parameter.dtype))
-        model.train(was_training)
+    with record_layers(model) as passed, evaluating(model), torch.no_grad():
+        model(torch.zeros(1, *shape, device=parameter.device, dtype=parameter.dtype))
     return passed
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode for as long as it is open; then each part gets its own mode back, after errors, too."""
+    modes = [(part, part.training) for part in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
 
 
 @contextmanager

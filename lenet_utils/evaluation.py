@@ -28,7 +28,7 @@ def outputs(model: nn.Module, images: Tensor, batch_size: int = 250) -> Tensor:
     if len(images) == 0:
         raise ValueError(f"Expected at least one image; got an empty batch of shape {tuple(images.shape)}: pass one.")
     model.eval()
-    device = next(model.parameters()).device
+    device = next(model.parameters(), torch.zeros(())).device
     return torch.cat([model(batch.to(device)).cpu() for batch in images.split(batch_size)])
 
 
@@ -82,7 +82,8 @@ def confusion_matrix(predictions: Tensor, labels: Tensor, num_classes: int = 10)
             raise ValueError(
                 f"{name} must lie in 0..{num_classes - 1}; found {int(values.min())}..{int(values.max())}."
             )
-    counts = torch.bincount(labels * num_classes + predictions, minlength=num_classes**2)
+    places = labels.long() * num_classes + predictions.long()  # which uint8 could not hold
+    counts = torch.bincount(places, minlength=num_classes**2)
     return counts.reshape(num_classes, num_classes).numpy()
 
 
@@ -100,6 +101,8 @@ def wilson_interval(num_wrong: int, num_images: int, z: float = 1.96) -> tuple[f
     """
     if not 0 <= num_wrong <= num_images or num_images == 0:
         raise ValueError(f"Expected 0 <= num_wrong <= num_images > 0; got {num_wrong} of {num_images}.")
+    if not 0 < z < np.inf:
+        raise ValueError(f"z is a number of standard deviations, above 0, such as 1.96 for 95 %; got {z}.")
     rate, spread = num_wrong / num_images, z**2 / num_images
     middle = rate + spread / 2
     half = z * np.sqrt(rate * (1 - rate) / num_images + spread / (4 * num_images))
@@ -122,6 +125,11 @@ def rejection_curve(scores: Tensor, predictions: Tensor, labels: Tensor) -> tupl
     """
     _check_pair(predictions, labels)
     _check_pair(scores, labels)
+    if not scores.isfinite().all():
+        raise ValueError(
+            f"Scores must be finite; {int((~scores.isfinite()).sum())} of {len(scores)} are not: did the training "
+            f"diverge?"
+        )
     wrong = (predictions != labels)[scores.argsort(descending=True, stable=True)].numpy()
     accepted = np.arange(1, len(wrong) + 1)
     error = 100 * wrong.cumsum() / accepted

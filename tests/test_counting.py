@@ -2,11 +2,13 @@
 
 import pytest
 import torch
+from conftest import sentence
 from torch import nn
 from torchinfo import summary
 
 from lenet_utils.counting import layer_table, receptive_field, record_layers, total
 from lenet_utils.models import MLP, LeNet5, seeded
+from lenet_utils.recipes.networks import BatchNormLeNet
 
 LENET5 = {  # parameters, connections, multiply-adds, by arithmetic on the paper's shapes
     "c1": ((6, 28, 28), 156, 122_304, 117_600),
@@ -112,3 +114,72 @@ def test_record_layers_removes_its_hooks_after_an_error():
         model(torch.zeros(1, 1, 28, 28))
     assert passed == []
     assert all(not layer._forward_hooks for layer in model.modules())
+
+
+class Twice(nn.Module):
+    """A dense layer that is used two times."""
+
+    input_shape = (4,)
+
+    def __init__(self):
+        super().__init__()
+        self.shared = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return self.shared(self.shared(x))
+
+
+def test_batch_normalisation_is_counted():
+    rows = layer_table(BatchNormLeNet())
+    assert total(rows).parameters == sum(p.numel() for p in BatchNormLeNet().parameters())
+    row = next(row for row in rows if row.kind == "BatchNorm2d")
+    units = row.output_shape[0] * row.output_shape[1] * row.output_shape[2]
+    assert (row.parameters, row.connections, row.macs) == (2 * row.output_shape[0], 2 * units, units)
+
+
+def test_a_shared_layer_has_its_parameters_once_and_its_work_twice():
+    rows = layer_table(Twice())
+    assert [row.parameters for row in rows] == [20, 0]
+    assert [row.macs for row in rows] == [16, 16]
+
+
+def test_a_layer_that_cannot_be_counted_is_refused_by_name():
+    with pytest.raises(ValueError, match="cannot be counted") as caught:
+        layer_table(nn.Sequential(nn.ConvTranspose2d(1, 1, 3)), (1, 9, 9))
+    sentence(caught.value, "'0'", "ConvTranspose2d")
+
+
+@pytest.mark.parametrize("kernel", [(2, 3), 2])
+def test_pooling_counts_its_whole_field(kernel):
+    (row,) = layer_table(nn.Sequential(nn.AvgPool2d(kernel, stride=1)), (1, 5, 5))
+    height, width = (kernel, kernel) if isinstance(kernel, int) else kernel
+    assert row.connections == (6 - height) * (6 - width) * height * width
+
+
+def test_dilation_widens_the_field():
+    model = nn.Sequential(nn.Conv2d(1, 1, 3, dilation=4, bias=False))
+    assert receptive_field(model, (1, 20, 20)) == {"0": (9, 1)}
+    nn.init.ones_(model[0].weight)
+    image = torch.zeros(1, 1, 20, 20, requires_grad=True)
+    model(image)[0, 0, 5, 5].backward()
+    rows = image.grad[0, 0].any(1).nonzero().flatten()
+    assert rows[-1] - rows[0] + 1 == 9
+
+
+@pytest.mark.parametrize("layer", [nn.Upsample(scale_factor=2), nn.AdaptiveAvgPool2d(2), nn.ConvTranspose2d(1, 1, 3)])
+def test_a_field_that_is_not_known_is_refused_by_name(layer):
+    with pytest.raises(ValueError, match="is not known") as caught:
+        receptive_field(nn.Sequential(layer), (1, 8, 8))
+    sentence(caught.value, "'0'", type(layer).__name__)
+
+
+@pytest.mark.parametrize("count", [layer_table, receptive_field])
+def test_each_part_keeps_its_mode_after_an_error_too(count):
+    model = nn.Sequential(nn.Conv2d(1, 1, 3), nn.Dropout(), nn.Conv2d(1, 1, 3))
+    model[1].eval()
+    count(model, (1, 9, 9))
+    modes = [True, True, False, True]  # the whole, and its three parts
+    assert [part.training for part in model.modules()] == modes
+    with pytest.raises(RuntimeError):
+        count(model, (2, 9, 9))
+    assert [part.training for part in model.modules()] == modes

@@ -183,3 +183,31 @@ def test_scores_must_pair_with_labels(answers):
     predictions, labels = answers
     with pytest.raises(ValueError, match="one value for each label"):
         rejection_curve(torch.zeros(3), predictions, labels)
+
+
+# --- what is no number -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16])
+@pytest.mark.parametrize("num_classes", [12, 17, 100])
+def test_confusion_matrix_counts_small_integers_right(dtype, num_classes):
+    generator = np.random.default_rng(num_classes)
+    predictions, labels = (torch.from_numpy(generator.integers(0, num_classes, 300)) for _ in range(2))
+    counts = confusion_matrix(predictions.to(dtype), labels.to(dtype), num_classes)
+    expected = np.zeros((num_classes, num_classes), int)
+    np.add.at(expected, (labels.numpy(), predictions.numpy()), 1)
+    np.testing.assert_array_equal(counts, expected)
+
+
+@pytest.mark.parametrize("z", [-1, 0, float("nan"), float("inf")])
+def test_an_interval_needs_a_width(z):
+    with pytest.raises(ValueError, match="standard deviations") as caught:
+        wilson_interval(5, 100, z)
+    sentence(caught.value, str(z))
+
+
+def test_scores_that_are_no_numbers_are_refused():
+    labels = torch.tensor([0, 1, 2])
+    with pytest.raises(ValueError, match="Scores must be finite") as caught:
+        rejection_curve(torch.tensor([0.1, float("nan"), 1]), labels, labels)
+    sentence(caught.value, "1 of 3")

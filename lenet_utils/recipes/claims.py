@@ -55,6 +55,10 @@ def prediction_interval(values: Sequence[float]) -> tuple[float, float]:
 
     if len(values) < 2:
         raise ValueError(f"A spread needs at least two runs; got {len(values)}.")
+    if not np.isfinite(values).all():
+        raise ValueError(
+            f"Every run must have given a finite number; got {list(values)}: leave out those that diverged, and say so."
+        )
     half = float(t.ppf(0.975, len(values) - 1)) * float(np.std(values, ddof=1)) * (1 + 1 / len(values)) ** 0.5
     middle = float(np.mean(values))
     return middle - half, middle + half
