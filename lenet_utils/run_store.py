@@ -6,6 +6,7 @@ file with its state (weights) in the cache, from which an interrupted run goes o
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -212,7 +213,8 @@ def state_path(experiment: str, seed: int) -> Path:
 
 
 def write(record: dict) -> None:
-    """Put a record into its results file, all of it or nothing."""
+    """Put a record, and its digest, into its results file, all of it or nothing."""
+    record = record | {"digest": _digest(record)}
     text = re.sub(r"\n\s{6,}|\n\s{4}(?=[\]}])", " ", json.dumps(record, indent=2, allow_nan=False))  # a line for a pass
     write_file(results_path(record["experiment"], record["seed"]), f"{text}\n".encode())
 
@@ -225,24 +227,43 @@ def read(path: Path) -> dict:
     ResultsError
         If it is missing or damaged, or holds something else than a run.
     """
+    experiment, _, seed = path.stem.rpartition("-seed")
+    repair = f"restore it, or run python -m lenet_utils.runs {experiment} --seeds {seed}."
     try:
-        record = json.loads(read_file(path))
+        record = json.loads(read_file(path), parse_constant=_refuse)
     except OSError as error:
         raise ResultsError(f"The results file {path.name} cannot be read ({error.strerror}).") from None
-    except ValueError as error:
-        raise ResultsError(f"The results file {path.name} is damaged ({error}): restore it, or run it again.") from None
+    except (ValueError, RecursionError) as error:
+        raise ResultsError(f"The results file {path.name} is damaged ({error}): {repair}") from None
     if not isinstance(record, dict) or record.get("kind") != KIND or record.get("schema") != SCHEMA:
         raise ResultsError(f"{path.name} is no results file: expected kind {KIND!r} with schema {SCHEMA}.")
+    digest = record.pop("digest", None)
     for name, expected in FIELDS.items():
         value = record.get(name)
         if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):
             raise ResultsError(
                 f"The results file {path.name} is damaged: {name!r} should be {expected.__name__}, "
-                f"not {type(value).__name__}."
+                f"not {type(value).__name__}: {repair}"
             )
     if not all(isinstance(row, dict) for row in record["passes"]):
-        raise ResultsError(f"The results file {path.name} is damaged: every pass should be a dict.")
+        raise ResultsError(f"The results file {path.name} is damaged: every pass should be a dict: {repair}")
+    if digest != _digest(record):
+        raise ResultsError(f"The results file {path.name} is damaged: it does not agree with its digest: {repair}")
+    if (experiment, seed) != (record["experiment"], str(record["seed"])):
+        raise ResultsError(
+            f"The results file {path.name} was copied or renamed, for it holds {record['experiment']!r}, seed "
+            f"{record['seed']}: {repair}"
+        )
     return record
+
+
+def _digest(record: dict) -> str:
+    """Of what a record says, however it is laid out."""
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"it holds {constant}, which is no number")
 
 
 def load_results(experiment: str, complete: bool = True) -> list[dict]:

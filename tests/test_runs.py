@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import sentence
@@ -260,7 +261,11 @@ def test_a_write_that_fails_leaves_the_old_file(monkeypatch):
 @pytest.mark.parametrize(
     ("edit", "parts"),
     [
-        (lambda text: text[: len(text) // 2], ("damaged", "run it again")),
+        (lambda text: text[: len(text) // 2], ("damaged", "python -m lenet_utils.runs tiny --seeds 0")),
+        (lambda text: text.replace('"notes": {', '"notes": {"error": NaN, '), ("damaged", "NaN")),
+        (lambda text: "[" * 100_000, ("damaged", "recursion")),
+        (lambda text: text.replace('"commit": "', '"commit": "x'), ("damaged", "its digest")),
+        (lambda text: text.replace('"digest": "', '"digest": "x'), ("damaged", "its digest")),
         (lambda text: "[]", ("no results file", "lenet-book-run")),
         (lambda text: text.replace("lenet-book-run", "holiday-pictures"), ("no results file", "lenet-book-run")),
         (lambda text: text.replace('"schema": 1', '"schema": 99'), ("no results file", "schema 1")),
@@ -277,6 +282,32 @@ def test_damaged_and_foreign_files_are_named(edit, parts):
         load_results("tiny", complete=False)
     assert not isinstance(caught.value, MissingResultsError)
     sentence(caught.value, "tiny-seed0.json", *parts)
+
+
+def test_no_flipped_bit_changes_what_is_read():
+    runs.run(tiny(), seed=0, until=1)
+    path = results_path("tiny", 0)
+    whole, record = path.read_bytes(), load_results("tiny", complete=False)
+    random, refused = np.random.default_rng(0), 0
+    for _ in range(400):
+        damaged = bytearray(whole)
+        damaged[random.integers(len(whole))] ^= 1 << random.integers(8)
+        path.write_bytes(damaged)
+        try:
+            assert load_results("tiny", complete=False) == record  # a blank became another blank
+        except ResultsError as error:
+            refused += 1
+            sentence(error, "tiny-seed0.json")
+    assert refused > 300
+
+
+def test_a_copied_results_file_is_no_other_run():
+    runs.run(tiny(), seed=0)
+    path = results_path("tiny", 0)
+    path.with_name("tiny-seed1.json").write_bytes(path.read_bytes())
+    with pytest.raises(ResultsError, match="copied or renamed") as caught:
+        load_results("tiny")
+    sentence(caught.value, "tiny-seed1.json", "seed 0", "--seeds 1")
 
 
 def test_missing_results_say_how_to_get_them():
