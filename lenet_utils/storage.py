@@ -1,15 +1,19 @@
-"""Tensors on disk: written whole, read only when their digest is right."""
+"""Tensors on disk, and as text: written whole, read only when their digest is right."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import torch
 from filelock import FileLock
+from torch import Tensor
 
 from lenet_utils.paths import read_file, shorten, write_file
 
@@ -69,3 +73,55 @@ def load(path: Path) -> dict | None:
     except Exception:  # reading what is no archive can raise anything
         print(f"{shorten(path)} is damaged: it is made anew.")
         return None
+
+
+def pack(tensors: Iterable[Tensor]) -> dict[str, object]:
+    """Weights as text, sixteen bits each, for a page or a results file.
+
+    Parameters
+    ----------
+    tensors : iterable of torch.Tensor
+        One after the other, each row by row.
+
+    Returns
+    -------
+    dict
+        ``count`` of numbers; their ``check``, a CRC-32; and ``weights``, little-endian float16 in base64.
+
+    Raises
+    ------
+    ValueError
+        If a weight is not finite, or too large for sixteen bits.
+    """
+    row = torch.cat([torch.zeros(0), *(tensor.detach().flatten().float().cpu() for tensor in tensors)])
+    with np.errstate(over="ignore"):
+        short = row.numpy().astype("<f2")
+    if not np.isfinite(short).all():
+        raise ValueError(
+            "The network has weights that are not finite or beyond ±65,504, which sixteen bits cannot hold: train it "
+            "again, with a smaller learning rate."
+        )
+    raw = short.tobytes()
+    return {"count": len(short), "check": zlib.crc32(raw), "weights": base64.b64encode(raw).decode()}
+
+
+def unpack(packed: dict[str, object], tensors: Iterable[Tensor]) -> None:
+    """Copy the weights that :func:`pack` wrote into tensors of the same sizes, in the same order.
+
+    Raises
+    ------
+    ValueError
+        If their number or their checksum is another, or one is not finite; no tensor is changed then.
+    """
+    tensors = list(tensors)
+    count = sum(tensor.numel() for tensor in tensors)
+    try:
+        raw = base64.b64decode(packed["weights"], validate=True)
+    except (KeyError, TypeError, ValueError):
+        raw = b""
+    values = np.frombuffer(raw, "<f2") if len(raw) == 2 * count else np.array([np.nan])
+    if packed.get("check") != zlib.crc32(raw) or not np.isfinite(values).all():
+        raise ValueError(f"The weights are damaged: they are no {count:,} numbers that agree with their checksum.")
+    with torch.no_grad():
+        for tensor, part in zip(tensors, np.split(values, np.cumsum([t.numel() for t in tensors])[:-1]), strict=True):
+            tensor.copy_(torch.from_numpy(part.astype(np.float32)).reshape(tensor.shape))

@@ -269,19 +269,33 @@ def visit_image(translator, node: nodes.image) -> None:
     if path.suffix != ".svg" or "jupyter_execute" not in path.parts:
         translator.__class__.visit_image(translator, node)
         return
-    translator.body.append(themed_svg(path.read_text("utf8"), node.get("alt", ""), f"fig-{len(translator.body)}-"))
+    translator.glyphs = getattr(translator, "glyphs", set())
+    svg = themed_svg(path.read_text("utf8"), node.get("alt", ""), f"fig-{len(translator.body)}-", translator.glyphs)
+    translator.body.append(svg)
     raise nodes.SkipNode
 
 
-def themed_svg(svg: str, alt: str, prefix: str) -> str:
-    """An SVG document as an element of a page: scalable, named for screen readers, in the theme's colours."""
+GLYPH = re.compile(r'<path id="([\w-]+)" d="[^"]*" transform="scale\(0\.015625\)"/>')  # as matplotlib writes letters
+
+
+def themed_svg(svg: str, alt: str, prefix: str, glyphs: set[str]) -> str:
+    """An SVG document as an element of a page: scalable, named for screen readers, in the theme's colours, and small.
+
+    Letters that the page has already (``glyphs``, which grows) are not drawn again, and places have two decimals.
+    """
     from lenet_utils.plotting import INK, PAPER
 
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg, flags=re.DOTALL)
     svg = re.sub(r">\s+<", "><", svg)
-    svg = re.sub(r'\bid="', f'id="{prefix}', svg)
-    svg = re.sub(r'(url\(#|href="#)', rf"\1{prefix}", svg)
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg).replace("xlink:href", "href")  # nothing points to a group
+    svg = re.sub(r'(?<= )(d|x|y|transform)="([^"]*)"', lambda found: f'{found[1]}="{_short(found[2])}"', svg)
+    letters = set(GLYPH.findall(svg))
+    svg = GLYPH.sub(lambda found: "" if found[1] in glyphs else found[0], svg).replace("<defs></defs>", "")
+    glyphs |= letters
+    of_page = "|".join(map(re.escape, sorted(letters))) or "none"
+    svg = re.sub(rf'\bid="(?!(?:{of_page})")', f'id="{prefix}', svg)
+    svg = re.sub(rf'(url\(#|href="#)(?!(?:{of_page})")', rf"\1{prefix}", svg)
     svg = svg.replace(INK, "var(--book-ink)").replace(PAPER, "var(--book-paper)")
     tag, rest = svg.split(">", 1)
     width = float(re.search(r'viewBox="0 0 ([\d.]+)', tag).group(1))
@@ -289,6 +303,12 @@ def themed_svg(svg: str, alt: str, prefix: str) -> str:
     label = nodes.unescape(alt).replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
     named = f'role="img" aria-label="{label}"' if alt else 'aria-hidden="true"'
     return f'{tag} class="book-figure" style="max-width: {width * 4 / 3:.0f}px" {named}>{rest}'
+
+
+def _short(numbers: str) -> str:
+    """A path or a place with two decimals, in 72nds of an inch; but a scale, which is below 1, as it is."""
+    rounded = re.sub(r"\b[1-9]\d*\.\d{3,}", lambda number: f"{float(number[0]):.2f}", numbers)
+    return " ".join(rounded.split())
 
 
 def setup(app: Sphinx) -> dict:

@@ -14,6 +14,7 @@ import numba
 import torch
 from torch import Tensor
 
+from lenet_utils import storage
 from lenet_utils.data import ImageDataset, load
 from lenet_utils.evaluation import evaluate
 from lenet_utils.fingerprints import state_fingerprint
@@ -23,7 +24,7 @@ from lenet_utils.original.losses import loss_function
 from lenet_utils.original.network import LeNet5Original
 from lenet_utils.original.optimizer import MU, NUM_SAMPLES, curvatures, paper_eta
 from lenet_utils.preprocessing import pad, prepare
-from lenet_utils.run_store import Experiment, Run
+from lenet_utils.run_store import Experiment, ResultsError, Run, load_results
 
 FIRST_STEPS = 50  # after which a run's weights are recorded, so that they can be checked
 CHUNK = 5_000  # patterns prepared at once
@@ -205,8 +206,8 @@ class PaperTraining:
         }
 
 
-def measure(run: Run, config: OriginalConfig) -> None:
-    """Carry a run on to its end, pass by pass."""
+def measure(run: Run, config: OriginalConfig, keep: bool = False) -> None:
+    """Carry a run on to its end, pass by pass; with ``keep``, what it has learned is stored as well."""
     dataset = load(config.dataset)
     run.begin(dataset.source, torch.device("cpu"))
     run.sessions[-1]["engine"] = f"Numba {numba.__version__}"
@@ -219,13 +220,34 @@ def measure(run: Run, config: OriginalConfig) -> None:
     for number in range(len(run.passes) + 1, config.num_passes + 1):
         measured = training.one_pass(number)
         over = number == config.num_passes or measured["diverged"]
+        if over and keep:
+            run.notes |= {"learned": storage.pack(training.model.parameters())}
         if not run.finish_pass(measured, training.model.state_dict(), complete=over):
             break
 
 
-def _experiment(name: str, summary: str, seeds: Iterable[int], **changes: object) -> Experiment:
+def stored_network() -> LeNet5Original:
+    """LeNet-5 of 1998 as a stored run of its whole training left it, its weights rounded to sixteen bits.
+
+    Raises
+    ------
+    lenet_utils.run_store.ResultsError
+        If the run is missing or damaged.
+    """
+    record = load_results(KEPT)[0]
+    model = LeNet5Original(generator=torch.Generator().manual_seed(0))
+    try:
+        storage.unpack(record["notes"]["learned"], model.parameters())
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ResultsError(
+            f"The results file of {KEPT!r} is damaged ({error}): run python -m lenet_utils.runs {KEPT} --again."
+        ) from None
+    return model.eval()
+
+
+def _experiment(name: str, summary: str, seeds: Iterable[int], keep: bool = False, **changes: object) -> Experiment:
     config = OriginalConfig(**changes)
-    return Experiment(name, summary, partial(measure, config=config), asdict(config), tuple(seeds))
+    return Experiment(name, summary, partial(measure, config=config, keep=keep), asdict(config), tuple(seeds))
 
 
 def _search(name: str, summary: str, **changes: object) -> Experiment:
@@ -233,12 +255,14 @@ def _search(name: str, summary: str, **changes: object) -> Experiment:
     return _experiment(f"original-search-{name}", summary, range(3), held_out=True, **changes)
 
 
+KEPT = "original-network"
 CANDIDATES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)  # for μ; the book's chapter says how one of them was chosen
 TEN, FIVE = range(100, 110), range(100, 105)  # seeds that report have chosen nothing
 EXPERIMENTS = {
     experiment.name: experiment
     for experiment in (
         _experiment("original", "LeNet-5 as published: 20 passes through 60,000 single patterns", TEN),
+        _experiment(KEPT, "the first of these again, with what it learned", TEN[:1], keep=True),
         _experiment("original-15000", "the same with 15,000 patterns (Fig. 6)", FIVE, num_train=15_000),
         _experiment("original-30000", "the same with 30,000 patterns (Fig. 6)", FIVE, num_train=30_000),
         _experiment(
