@@ -20,8 +20,9 @@ from torchvision import transforms
 from lenet_utils.data import ImageDataset, load
 from lenet_utils.device import pick_device
 from lenet_utils.models import LeNet5, seeded
+from lenet_utils.optimizers import make_optimizer
 from lenet_utils.preprocessing import MNIST_MEAN, MNIST_STD
-from lenet_utils.training import TrainConfig, make_optimizer, train
+from lenet_utils.training import TrainConfig, train
 
 REPEATS = 3
 CONFIG = TrainConfig(num_epochs=1, schedule="constant", learning_rate=0.001)

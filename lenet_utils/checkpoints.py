@@ -64,6 +64,8 @@ def trained(
             except (KeyError, RuntimeError, TypeError, AttributeError):  # a whole file, but not of ours
                 model = seeded(make_model, config.seed)
         history = train(model, dataset, config, progress)
+        if history.interrupted:
+            raise KeyboardInterrupt  # half a training is not kept as a whole one
         record = {key: value for key, value in vars(history).items() if key != "config"}
         try:
             storage.save(path, {"model": model.state_dict(), "history": record})

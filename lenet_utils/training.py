@@ -20,11 +20,8 @@ from lenet_utils.checks import choose
 from lenet_utils.data import ImageDataset
 from lenet_utils.device import is_watched, pick_device
 from lenet_utils.evaluation import evaluate, predicted_classes
-from lenet_utils.muon import Muon
-from lenet_utils.preprocessing import prepare
-
-OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "muon": Muon}
-SCHEDULES = ("constant", "one-cycle", "plateau")
+from lenet_utils.optimizers import OPTIMIZERS, SCHEDULES, make_optimizer, make_schedule
+from lenet_utils.preprocessing import SCALINGS, prepare
 
 
 class TrainingError(RuntimeError):
@@ -44,7 +41,7 @@ class TrainConfig:
     learning_rate : float
         The peak rate under ``"one-cycle"``.
     matrix_rate : float
-        That of the weight matrices under Muon; see :class:`lenet_utils.muon.Muon`.  The others ignore it.
+        That of the weight matrices under Muon; see :class:`lenet_utils.optimizers.Muon`.  The others ignore it.
     momentum : float
         Of SGD; the others ignore it.
     betas : tuple of float
@@ -86,17 +83,21 @@ class TrainConfig:
     def __post_init__(self) -> None:
         choose("optimizer", self.optimizer, OPTIMIZERS)
         choose("schedule", self.schedule, dict.fromkeys(SCHEDULES))
-        for name in ("num_epochs", "batch_size", "averaged_steps"):
-            if not isinstance(getattr(self, name), int):
-                raise ValueError(f"{name} must be a whole number; got {getattr(self, name)!r}.")
-        if self.averaged_steps < 0:
-            raise ValueError(f"averaged_steps must not be negative; got {self.averaged_steps}.")
-        for name in ("num_epochs", "batch_size", "learning_rate", "matrix_rate"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive; got {getattr(self, name)}.")
-        for name, value in (("label_smoothing", self.label_smoothing), *(("betas", beta) for beta in self.betas)):
-            if not 0 <= value < 1:
-                raise ValueError(f"{name} must lie in 0..1, below 1; got {value}.")
+        choose("scaling", self.scaling, SCALINGS)
+        for name in ("num_epochs", "batch_size", "averaged_steps", "plateau_patience", "input_size", "seed"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise ValueError(f"{name} must be a whole number; got {value!r}.")
+        for name in ("num_epochs", "batch_size", "input_size", "learning_rate", "matrix_rate", "plateau_factor"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be positive and finite; got {getattr(self, name)}.")
+        for name in ("averaged_steps", "plateau_patience", "weight_decay", "seed"):
+            if not 0 <= getattr(self, name) < 2**63:
+                raise ValueError(f"{name} must not be negative, nor beyond all bounds; got {getattr(self, name)}.")
+        shares = [(name, (getattr(self, name),)) for name in ("label_smoothing", "momentum")]
+        for name, values in (*shares, ("betas", self.betas), ("momentum_range", self.momentum_range or ())):
+            if not all(0 <= value < 1 for value in values):
+                raise ValueError(f"{name} must lie in 0..1, below 1; got {', '.join(map(str, values))}.")
 
 
 @dataclass
@@ -104,7 +105,7 @@ class History:
     """What happened in a run, epoch by epoch; losses are means over all images of an epoch, errors are in per cent.
 
     ``train_*`` are taken while learning, so that they average over the weights of the whole epoch; ``validation_*``
-    are taken at its end.
+    are taken at its end.  ``interrupted`` says that somebody stopped the run before its end.
     """
 
     config: TrainConfig
@@ -118,6 +119,7 @@ class History:
     validation_error: list[float] = field(default_factory=list)
     seconds: float = 0.0
     images_per_second: float = 0.0
+    interrupted: bool = False
 
     def rows(self, watched: str = "validation") -> list[dict]:
         """A line for each epoch, as stored runs keep them; ``watched`` is what the validation part stood for."""
@@ -147,15 +149,6 @@ def default_config(dataset: ImageDataset) -> TrainConfig:
     return TrainConfig(num_epochs=num_epochs, **chosen, seed=100)
 
 
-def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """The optimizer that ``config`` describes, over all parameters of ``model``."""
-    extra = {"momentum": config.momentum} if config.optimizer == "sgd" else {"betas": config.betas}
-    if config.optimizer == "muon":
-        extra["matrix_rate"] = config.matrix_rate
-    make = OPTIMIZERS[config.optimizer]
-    return make(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, **extra)
-
-
 def train(
     model: nn.Module,
     dataset: ImageDataset,
@@ -180,7 +173,7 @@ def train(
     config : TrainConfig, optional
         By default :func:`default_config`'s.
     progress : bool
-        Show a progress bar, and one line for each epoch.
+        Show a progress bar, and one line for each epoch; and end well when interrupted.
     loss : callable, optional
         Takes outputs and labels, returns the mean loss of the batch; by default the cross-entropy, smoothed as
         ``config`` says while learning and plain on the validation part.
@@ -190,11 +183,13 @@ def train(
     Returns
     -------
     History
+        Of the whole epochs, if the run was interrupted (by Ctrl-C, or a notebook's stop button); the model keeps what
+        it has learned until then, and a line says how far it came.
 
     Raises
     ------
     TrainingError
-        At the first step whose loss is not finite.
+        At the first step whose loss is not finite, or if the last step leaves weights that are not.
     ValueError
         If the network has fewer outputs than the data set has classes.
     """
@@ -210,7 +205,7 @@ def train(
 
     steps_per_epoch = math.ceil(len(images) / config.batch_size)
     optimizer = make_optimizer(model, config)
-    schedule = _make_schedule(optimizer, config, config.num_epochs * steps_per_epoch)
+    schedule = make_schedule(optimizer, config, config.num_epochs * steps_per_epoch)
     generator = torch.Generator().manual_seed(config.seed)
     history = History(config, dataset.name, device.type)
     mean = AveragedModel(model) if config.averaged_steps else None
@@ -218,7 +213,7 @@ def train(
     shown = progress and is_watched()
     bar = tqdm(total=config.num_epochs * steps_per_epoch, unit="step", leave=False, disable=not shown)
 
-    with bar, _fast_order(model, device):
+    with bar, _fast_order(model, device), _until_interrupted(history, bar.total, progress):
         for epoch in range(1, config.num_epochs + 1):
             model.train()
             start = time.perf_counter()
@@ -241,6 +236,7 @@ def train(
                 wrong += (predicted_classes(model, outputs) != labels[batch]).sum()
                 if len(losses) % 20 == 0 or len(losses) == steps_per_epoch:
                     _check_finite(losses, history)
+                    bar.set_postfix_str(f"error {100 * int(wrong) / (len(losses) * config.batch_size):.1f} %", False)
                 bar.update()
             if mean and epoch == config.num_epochs:
                 model.load_state_dict(mean.module.state_dict())
@@ -251,6 +247,8 @@ def train(
             history.train_loss.append(float((values * sizes).sum() / sizes.sum()))
             history.train_error.append(100 * int(wrong) / len(images))
             validation_loss, validation_error = evaluate(model, held_out, held_out_labels, judged)
+            if not (math.isfinite(validation_loss) and all(bool(p.isfinite().all()) for p in model.parameters())):
+                raise _diverged("weights stopped being finite", len(history.step_losses), history)
             history.validation_loss.append(validation_loss)
             history.validation_error.append(validation_error)
             history.images_per_second = epoch * len(images) / history.seconds
@@ -278,21 +276,19 @@ def _fast_order(model: nn.Module, device: torch.device) -> Iterator[None]:
         model.to(memory_format=torch.contiguous_format).eval()
 
 
-def _make_schedule(optimizer, config: TrainConfig, num_steps: int):
-    if config.schedule == "one-cycle":
-        low, high = config.momentum_range or (0.0, 0.0)
-        return torch.optim.lr_scheduler.OneCycleLR(
-            optimizer,
-            [group["lr"] for group in optimizer.param_groups],
-            total_steps=num_steps + 1,
-            cycle_momentum=config.momentum_range is not None,
-            base_momentum=low,
-            max_momentum=high,
+@contextmanager
+def _until_interrupted(history: History, num_steps: int, shown: bool) -> Iterator[None]:
+    """Let Ctrl-C, or a notebook's stop button, end the training with what there is."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not shown:  # a long run, which its own end must not mistake for whole
+            raise
+        history.interrupted = True
+        print(
+            f"Interrupted after step {len(history.learning_rates):,} of {num_steps:,}: the network keeps what it has "
+            f"learned, the history its {len(history.train_loss)} whole epochs."
         )
-    if config.schedule == "plateau":
-        factor, patience = config.plateau_factor, config.plateau_patience
-        return torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=factor, patience=patience)
-    return None
 
 
 def _check_classes(outputs: Tensor, dataset: ImageDataset) -> None:
@@ -308,8 +304,11 @@ def _check_finite(losses: list[Tensor], history: History) -> None:
     recent = torch.stack(losses[-20:])
     if not torch.isfinite(recent).all():
         first = len(losses) - len(recent) + int((~torch.isfinite(recent)).nonzero()[0])
-        step = len(history.step_losses) + first
-        raise TrainingError(
-            f"The loss became {float(losses[first])} at step {step + 1}, where the learning rate was "
-            f"{history.learning_rates[step]:g}: lower it, or check the scale of the images."
-        )
+        raise _diverged(f"loss became {float(losses[first])}", len(history.step_losses) + first + 1, history)
+
+
+def _diverged(what: str, step: int, history: History) -> TrainingError:
+    return TrainingError(
+        f"The {what} at step {step}, where the learning rate was {history.learning_rates[step - 1]:g}: lower it, or "
+        f"check the scale of the images."
+    )

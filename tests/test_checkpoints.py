@@ -107,6 +107,16 @@ def test_full_disk_leaves_no_half_file(few, tmp_path, capsys, monkeypatch):
     assert [path.name for path in tmp_path.iterdir() if path.suffix != ".lock"] == []
 
 
+def test_half_a_training_is_not_kept_as_a_whole_one(few, tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("lenet_utils.training.evaluate", interrupted)
+        trained(LeNet5, few, BRIEF)
+    assert list(tmp_path.rglob("*.pt")) == []
+
+
 def test_nothing_in_a_checkpoint_can_run(few, tmp_path, trainings):
     class Bomb:
         def __reduce__(self):

@@ -15,8 +15,9 @@ from lenet_utils import fingerprints, training
 from lenet_utils.device import pick_device
 from lenet_utils.evaluation import error_rate, predict
 from lenet_utils.models import MLP, LeNet5, seeded
+from lenet_utils.optimizers import make_optimizer
 from lenet_utils.preprocessing import prepare
-from lenet_utils.training import History, TrainConfig, TrainingError, default_config, make_optimizer, train
+from lenet_utils.training import History, TrainConfig, TrainingError, default_config, train
 
 BRIEF = TrainConfig(num_epochs=2, batch_size=24, learning_rate=0.005)
 
@@ -236,6 +237,20 @@ def test_default_is_two_epochs_on_a_large_set_and_more_on_a_small_one(digits):
         ({"batch_size": -1}, ("batch_size must be positive", "-1")),
         ({"learning_rate": 0.0}, ("learning_rate must be positive", "0.0")),
         ({"learning_rate": math.nan}, ("learning_rate must be positive", "nan")),
+        ({"learning_rate": math.inf}, ("learning_rate must be positive and finite", "inf")),
+        ({"matrix_rate": math.inf}, ("matrix_rate must be positive and finite", "inf")),
+        ({"plateau_factor": 0.0}, ("plateau_factor must be positive", "0.0")),
+        ({"plateau_patience": 1.5}, ("plateau_patience must be a whole number", "1.5")),
+        ({"weight_decay": -1.0}, ("weight_decay must not be negative", "-1.0")),
+        ({"weight_decay": math.nan}, ("weight_decay must not be negative", "nan")),
+        ({"momentum": 1.0}, ("momentum must lie in 0..1", "1.0")),
+        ({"momentum_range": (0.9, 1.0)}, ("momentum_range must lie in 0..1", "0.9, 1.0")),
+        ({"scaling": "none"}, ("'none'", "'standard'", "'paper'")),
+        ({"input_size": 0}, ("input_size must be positive", "0")),
+        ({"seed": -1}, ("seed must not be negative", "-1")),
+        ({"seed": 2**64}, ("seed must not be negative, nor beyond", str(2**64))),
+        ({"seed": True}, ("seed must be a whole number", "True")),
+        ({"num_epochs": "2"}, ("num_epochs must be a whole number", "'2'")),
     ],
 )
 def test_impossible_settings_are_refused(settings, parts):
@@ -336,6 +351,66 @@ def test_real_divergence_is_noticed(few):
     config = TrainConfig(num_epochs=20, batch_size=16, optimizer="sgd", learning_rate=1e4, schedule="constant")
     with pytest.raises(TrainingError, match="the learning rate was 10000"):
         run(few, config)
+
+
+class Explosive(torch.optim.SGD):
+    """Takes a step that leaves no finite weight, at the one that it is told."""
+
+    at = 0
+
+    def step(self, closure=None):
+        self.at -= 1
+        if self.at == 0:
+            for group in self.param_groups:
+                for parameter in group["params"]:
+                    parameter.data.fill_(math.nan)
+        return super().step(closure)
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 5, 6])
+def test_divergence_at_any_step_is_noticed_the_last_included(few, monkeypatch, step):
+    def explosive(model, config):
+        optimizer = Explosive(model.parameters(), lr=0.01)
+        optimizer.at = step
+        return optimizer
+
+    monkeypatch.setattr(training, "make_optimizer", explosive)
+    with pytest.raises(TrainingError) as caught:  # six steps of 24 images in all
+        train(seeded(relu, 0), few, replace(BRIEF, schedule="constant"), progress=False)
+    at = step if step % 3 == 0 else step + 1  # the next step's loss shows it, or the end of the epoch
+    sentence(caught.value, f"at step {at}", "lower it")
+
+
+def test_divergence_of_the_only_step_is_noticed(few):
+    config = replace(BRIEF, num_epochs=1, batch_size=64, learning_rate=1e38, optimizer="sgd", schedule="constant")
+    with pytest.raises(TrainingError, match="at step 1"):
+        train(seeded(relu, 0), few, config, progress=False)
+
+
+# --- interrupted -----------------------------------------------------------------------------------------------------
+
+
+def stop_after(epochs):
+    def on_epoch(history):
+        if len(history.train_loss) == epochs:
+            raise KeyboardInterrupt
+
+    return on_epoch
+
+
+def test_an_interrupted_training_leaves_model_and_history_usable(few, capsys):
+    model = seeded(relu, 0)
+    history = train(model, few, BRIEF, on_epoch=stop_after(1))
+    assert history.interrupted
+    assert len(history.train_loss) == len(history.validation_error) == 1
+    assert "Interrupted after step 3 of 6" in capsys.readouterr().out
+    assert not model.training
+    predict(model, prepare(few.validation_images))
+
+
+def test_an_interrupted_long_run_is_not_taken_for_whole(few):
+    with pytest.raises(KeyboardInterrupt):
+        train(seeded(relu, 0), few, BRIEF, progress=False, on_epoch=stop_after(1))
 
 
 # --- the device ------------------------------------------------------------------------------------------------------

@@ -1,11 +1,11 @@
-"""Muon: the step of a weight matrix is made to turn all its directions alike; Adam moves the rest."""
+"""What moves the weights, and how fast: optimizers and schedules by name, among them Muon."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # of the odd polynomial that drives singular values towards 1; see Jordan
 ITERATIONS = 3  # Jordan et al. take 5; on LeNet-5's validation images 3 did as well, with three fifths of the products
@@ -109,3 +109,34 @@ class Muon(torch.optim.Optimizer):
         mean = state.setdefault("mean", torch.zeros_like(gradient)).lerp_(gradient, 1 - beta_1)
         square = state.setdefault("square", torch.zeros_like(gradient)).lerp_(gradient.square(), 1 - beta_2)
         return mean / (1 - beta_1**t) / ((square / (1 - beta_2**t)).sqrt() + EPSILON)
+
+
+OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "muon": Muon}
+SCHEDULES = ("constant", "one-cycle", "plateau")
+
+
+def make_optimizer(model: nn.Module, config) -> torch.optim.Optimizer:
+    """The optimizer that a :class:`lenet_utils.training.TrainConfig` describes, over all parameters of ``model``."""
+    extra = {"momentum": config.momentum} if config.optimizer == "sgd" else {"betas": config.betas}
+    if config.optimizer == "muon":
+        extra["matrix_rate"] = config.matrix_rate
+    make = OPTIMIZERS[config.optimizer]
+    return make(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, **extra)
+
+
+def make_schedule(optimizer: torch.optim.Optimizer, config, num_steps: int):
+    """What changes the rate, as a :class:`lenet_utils.training.TrainConfig` says; None if nothing does."""
+    if config.schedule == "one-cycle":
+        low, high = config.momentum_range or (0.0, 0.0)
+        return torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            [group["lr"] for group in optimizer.param_groups],
+            total_steps=num_steps + 1,
+            cycle_momentum=config.momentum_range is not None,
+            base_momentum=low,
+            max_momentum=high,
+        )
+    if config.schedule == "plateau":
+        factor, patience = config.plateau_factor, config.plateau_patience
+        return torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=factor, patience=patience)
+    return None

@@ -11,8 +11,8 @@ from torch import nn
 from torch.nn import functional
 
 from lenet_utils.models import LeNet5, seeded
-from lenet_utils.muon import Muon, orthogonalised
-from lenet_utils.training import TrainConfig, make_optimizer
+from lenet_utils.optimizers import Muon, make_optimizer, orthogonalised
+from lenet_utils.training import TrainConfig
 
 
 def network() -> nn.Module:
