@@ -1,4 +1,4 @@
-"""Where the pixels come from: MNIST, Fashion-MNIST, and a small data set that is always there."""
+"""Where the pixels come from: MNIST, Fashion-MNIST, USPS, and a small data set that is always there."""
 
 from __future__ import annotations
 
@@ -18,15 +18,21 @@ from torch.nn import functional
 from lenet_utils import downloads
 from lenet_utils.downloads import DataError
 from lenet_utils.paths import data_dir, read_file
-from lenet_utils.preprocessing import center_by_mass
+from lenet_utils.preprocessing import center_by_mass, normalise
 
 NUM_VALIDATION = 5_000
+NUM_USPS_VALIDATION = 729  # a tenth of 7,291
 SPLIT_SEED = 42
 
 _DIGITS = tuple("0123456789")
 _GARMENTS = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
-CLASS_NAMES = {"mnist": _DIGITS, "fashion-mnist": _GARMENTS, "digits": _DIGITS}
-TITLES = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST", "digits": "scikit-learn's digits"}
+CLASS_NAMES = {"mnist": _DIGITS, "fashion-mnist": _GARMENTS, "usps": _DIGITS, "digits": _DIGITS}
+TITLES = {
+    "mnist": "MNIST",
+    "fashion-mnist": "Fashion-MNIST",
+    "usps": "USPS",
+    "digits": "scikit-learn's digits",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +42,7 @@ class ImageDataset:
     Attributes
     ----------
     name : str
-        ``"mnist"``, ``"fashion-mnist"`` or ``"digits"``.
+        ``"mnist"``, ``"fashion-mnist"``, ``"usps"`` or ``"digits"``.
     class_names : tuple of str
         The name of each label.
     train_images, validation_images, test_images : torch.Tensor, shape (N, 28, 28), uint8
@@ -110,13 +116,15 @@ def load(name: str = "auto", root: str | os.PathLike | None = None) -> ImageData
     """Load a data set, downloading and checking it where needed.
 
     MNIST and Fashion-MNIST keep their own 10,000 test images; 5,000 of the 60,000 training images, drawn with a fixed
-    seed, are set apart for validation.
+    seed, are set apart for validation.  So are 729 of the 7,291 training images of USPS, the zip codes of LeCun et al.
+    (1989); its images of 16×16 pixels come as :func:`lenet_utils.preprocessing.normalise` makes them, and from
+    :func:`lenet_utils.downloads.read_usps` as they are.
 
     Parameters
     ----------
     name : str
-        ``"mnist"``, ``"fashion-mnist"``, ``"digits"`` (scikit-learn's 1,797 digits, which need neither disk nor
-        network), or ``"auto"``: what the environment's ``LENET_DATASET`` names, else MNIST from disk, else MNIST
+        ``"mnist"``, ``"fashion-mnist"``, ``"usps"``, ``"digits"`` (scikit-learn's 1,797 digits, which need neither disk
+        nor network), or ``"auto"``: what the environment's ``LENET_DATASET`` names, else MNIST from disk, else MNIST
         downloaded, else the digits, with a line that says why.  A name other than ``"auto"`` never falls back.
     root : path, optional
         The data folder; see :func:`lenet_utils.paths.data_dir`.
@@ -141,6 +149,8 @@ def load(name: str = "auto", root: str | os.PathLike | None = None) -> ImageData
     chosen = _chosen(name)
     if chosen == "digits":
         return _load_digits()
+    if chosen == "usps":
+        return _load_usps(data_dir(root))
     if chosen != "auto":
         return _load_canonical(chosen, data_dir(root))
     try:
@@ -157,7 +167,10 @@ def fingerprint(name: str = "auto", root: str | os.PathLike | None = None) -> st
     chosen = _chosen(name)
     if chosen == "digits":
         return chosen
-    paths = [path for path, _ in downloads.files("mnist" if chosen == "auto" else chosen, data_dir(root)).values()]
+    folder = data_dir(root)
+    paths = [path for path, _ in downloads.files("mnist" if chosen == "auto" else chosen, folder).values()]
+    if chosen == "usps":
+        paths += [downloads.zip_file(part, folder) for part in downloads.USPS_DIGITS]
     return " ".join([chosen, *map(_digest, paths)])
 
 
@@ -201,6 +214,22 @@ def _load_canonical(name: str, folder: Path) -> ImageDataset:
         test_images,
         test_labels.long(),
         source=f"the canonical files of {TITLES[name]} (MD5 {checksum})",
+    )
+
+
+def _load_usps(folder: Path) -> ImageDataset:
+    digits, checksum = downloads.read_usps(folder)
+    images, labels = {}, {}
+    for part, (small, labels_of_part) in digits.items():
+        images[part] = torch.stack([(normalise(image) * 255).round().to(torch.uint8) for image in small])
+        labels[part] = labels_of_part.long()
+    return ImageDataset(
+        "usps",
+        CLASS_NAMES["usps"],
+        *_split(images["train"], labels["train"], NUM_USPS_VALIDATION),
+        images["test"],
+        labels["test"],
+        source=f"the zip-code digits of USPS, scaled into 20×20 pixels (MD5 of the digits {checksum})",
     )
 
 

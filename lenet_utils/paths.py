@@ -88,6 +88,19 @@ def write_file(path: Path, content: bytes) -> None:
         ) from None
 
 
+def check_writable(folder: Path) -> None:
+    """Refuse a folder in which nothing can be stored, before hours are spent on what should be.
+
+    Raises
+    ------
+    OSError
+        As :func:`write_file` does.
+    """
+    probe = folder / f".probe-{os.getpid()}"
+    write_file(probe, b"can it be written?")
+    probe.unlink()
+
+
 def _folder(variable: str, inside: str, outside: Path) -> Path:
     """The folder that ``variable`` names, else ``inside`` the checkout, else ``outside`` of any."""
     if os.environ.get(variable):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -39,6 +41,66 @@ def center_by_mass(image: Tensor) -> Tensor:
         inked = profile.nonzero()[0]
         shifts.append(min(max(wanted, -int(inked[0])), len(profile) - 1 - int(inked[-1])))
     return torch.roll(image, shifts, (0, 1))
+
+
+def normalise(ink: Tensor | np.ndarray) -> Tensor:
+    """One digit of any size, as the images of MNIST were made: 20 pixels high or wide, centred by mass in 28×28.
+
+    LeCun et al. (1998), section III-A, name the steps; how each is done is our choice:
+
+    1. *Crop* to the smallest rectangle of rows and columns that holds all ink of at least 1/20 of the darkest.
+    2. *Scale* it so that its longer side, n pixels, becomes 20: a side of m pixels becomes ⌊20 m/n + 1/2⌋, at least 1.
+       A new pixel is the mean of the old ones under it, each weighted by the area that it covers; so it is when the
+       digit grows, too.
+    3. *Stretch* by dividing by the darkest pixel, so that thin strokes, which step 2 makes pale, are full ink again.
+    4. *Centre* it in 28×28 by :func:`center_by_mass`.
+
+    Parameters
+    ----------
+    ink : torch.Tensor or numpy.ndarray, shape (H, W), uint8 or float
+        0 is background, and the larger the darker, in any unit.
+
+    Returns
+    -------
+    torch.Tensor, shape (28, 28), float32
+        From 0 to 1.
+
+    Raises
+    ------
+    ValueError
+        If the array has another shape, a value that is negative or not finite, or no ink.
+
+    Examples
+    --------
+    >>> stroke = normalise(np.ones((300, 30)))
+    >>> [int(n) for n in (stroke.any(1).sum(), stroke.any(0).sum())]
+    [20, 2]
+    """
+    ink = ink.numpy(force=True) if isinstance(ink, Tensor) else np.asarray(ink)
+    ink = ink.astype(np.float64)
+    if ink.ndim != 2:
+        raise ValueError(f"normalise takes one digit of shape (H, W); got shape {ink.shape}.")
+    if not np.isfinite(ink).all() or (ink < 0).any():
+        raise ValueError("normalise takes ink from 0, the background, up; some values are negative or not finite.")
+    if not ink.any():
+        raise ValueError("There is no ink in this image: every pixel is background.")
+    inked = ink >= ink.max() / 20
+    rows, columns = inked.any(1).nonzero()[0], inked.any(0).nonzero()[0]
+    ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    height, width = (max(1, int(20 * side / max(ink.shape) + 0.5)) for side in ink.shape)
+    scaled = _area_weights(ink.shape[0], height) @ ink @ _area_weights(ink.shape[1], width).T  # (height, width)
+    field = np.zeros((28, 28))
+    field[:height, :width] = scaled / scaled.max()
+    return center_by_mass(torch.from_numpy(field).float())
+
+
+@lru_cache(maxsize=256)
+def _area_weights(before: int, after: int) -> np.ndarray:
+    """Shape (after, before): which share of each new pixel's length each old one covers; rows sum to 1."""
+    edges = np.arange(after + 1) * before / after  # of the new pixels, in old ones
+    old = np.arange(before)
+    covered = np.minimum(edges[1:, None], old + 1) - np.maximum(edges[:-1, None], old)
+    return covered.clip(0) * after / before
 
 
 def pad(images: Tensor, size: int = 32) -> Tensor:

@@ -71,6 +71,9 @@ class Experiment:
     configuration: dict
     seeds: tuple[int, ...] = (0,)
 
+    def __post_init__(self) -> None:
+        _check_name(self.name)
+
 
 @dataclass
 class Run:
@@ -202,8 +205,15 @@ def _other(experiment: str, seed: int) -> ResultsError:
     )
 
 
+def _check_name(experiment: str) -> None:
+    """Only what cannot lead out of a folder."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", experiment):
+        raise ValueError(f"An experiment's name has small letters, digits, dots and hyphens only; got {experiment!r}.")
+
+
 def results_path(experiment: str, seed: int) -> Path:
     """The results file of one run."""
+    _check_name(experiment)
     return results_dir() / f"{experiment}-seed{seed}.json"
 
 

@@ -24,10 +24,11 @@ import time
 from lenet_utils import storage
 from lenet_utils.checks import choose
 from lenet_utils.downloads import DataError
+from lenet_utils.modern import augmentation, maps_off, search, shifts
 from lenet_utils.modern import experiments as of_today
-from lenet_utils.modern import maps_off, search, shifts
 from lenet_utils.original import ablation
 from lenet_utils.original import experiments as of_1998
+from lenet_utils.paths import check_writable, results_dir
 from lenet_utils.recipes import experiments as since_then
 from lenet_utils.run_store import Experiment, ResultsError, Run, mend, open_run, state_path
 from lenet_utils.training import TrainingError
@@ -37,6 +38,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     **search.EXPERIMENTS,
     **shifts.EXPERIMENTS,
     **maps_off.EXPERIMENTS,
+    **augmentation.EXPERIMENTS,
     **of_1998.EXPERIMENTS,
     **ablation.EXPERIMENTS,
     **since_then.EXPERIMENTS,
@@ -70,6 +72,8 @@ def run(experiment: Experiment, seed: int, again: bool = False, until: int | Non
         if current.complete or (until is not None and len(current.passes) >= until):
             mend(current)
             return current
+        for folder in (results_dir(), state_path(experiment.name, seed).parent):
+            check_writable(folder)
         current.last = until
         experiment.measure(current)
         return current

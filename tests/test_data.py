@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import errno
 import gzip
 import os
@@ -23,7 +24,7 @@ from lenet_utils import data, downloads
 from lenet_utils.data import ImageDataset, load
 from lenet_utils.downloads import DataError
 from lenet_utils.fingerprints import dataset_fingerprint
-from lenet_utils.preprocessing import MNIST_MEAN, MNIST_STD
+from lenet_utils.preprocessing import MNIST_MEAN, MNIST_STD, normalise
 
 MNIST_TRAIN_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
 MNIST_TEST_COUNTS = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
@@ -436,6 +437,138 @@ def test_the_socket_timeout_is_put_back(mirror, tmp_path):
 
     load("mnist", tmp_path)
     assert socket.getdefaulttimeout() is None
+
+
+# --- USPS, which exists in two forms ---------------------------------------------------------------------------------
+
+
+def text(images: np.ndarray, labels: np.ndarray, numbered: bool) -> bytes:
+    """Pixels from -1 to 1 as the text of zip.*.gz, or of libsvm."""
+    lines = []
+    for image, label in zip(images.reshape(-1, 256), labels, strict=True):
+        values = [f"{i}:{v:g}" if numbered else f"{v:.4f}" for i, v in enumerate(image, 1)]
+        lines.append(" ".join([str(label + 1) if numbered else f"{label}.0000", *values, "\n"]))
+    return "".join(lines).encode()
+
+
+@pytest.fixture
+def usps(monkeypatch):
+    """A mirror of a tiny "USPS" of 40 + 20 images, which takes the real one's place; and both forms of each part."""
+    draw, both = np.random.default_rng(1), {}
+    for part, count in (("train", 40), ("test", 20)):
+        images = np.round(draw.uniform(-1, 1, (count, 16, 16)), 3)
+        labels = draw.integers(0, 10, count)
+        plain, numbered = (text(images, labels, numbered) for numbered in (False, True))
+        both[part] = gzip.compress(plain, mtime=0), bz2.compress(numbered)
+        monkeypatch.setitem(downloads.USPS_DIGITS, part, downloads._digest_of(*downloads.parse_usps(plain)))
+    names = {"train": "usps.bz2", "test": "usps.t.bz2"}
+    monkeypatch.setattr(data, "NUM_USPS_VALIDATION", 10)
+    with serving({names[part]: packed for part, (_, packed) in both.items()}) as server:
+        published = {
+            part: [server.address + name, name, downloads.md5_of(both[part][1])] for part, name in names.items()
+        }
+        monkeypatch.setattr(datasets.USPS, "split_list", published)
+        server.zipped = {part: zipped for part, (zipped, _) in both.items()}
+        yield server
+
+
+@pytest.fixture
+def zipped(usps, tmp_path) -> Path:
+    """The folder of zip.train.gz and zip.test.gz."""
+    for part, content in usps.zipped.items():
+        path = downloads.zip_file(part, tmp_path)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+    return tmp_path / "USPS"
+
+
+def test_both_forms_hold_the_same_digits_and_torchvision_reads_them_so(usps, zipped, tmp_path):
+    downloaded = tmp_path / "other"
+    assert dataset_fingerprint(load("usps", tmp_path)) == dataset_fingerprint(load("usps", downloaded))
+    assert list(dict.fromkeys(usps.requests)) == ["usps.bz2", "usps.t.bz2"]  # for the second folder alone
+    ours, _ = downloads.read_usps(tmp_path)
+    for part, (images, labels) in ours.items():
+        theirs = datasets.USPS(downloaded / "USPS", train=part == "train")
+        assert theirs.targets == labels.tolist()
+        apart = images.int() - torch.from_numpy(theirs.data).int()
+        assert set(apart.unique().tolist()) == {0, 1}  # they cut off, we round
+
+
+def test_usps_comes_in_mnists_form(usps, zipped):
+    dataset = load("usps", zipped.parent)
+    assert [len(getattr(dataset, f"{part}_images")) for part in PARTS] == [30, 10, 20]
+    small, labels = downloads.read_usps(zipped.parent)[0]["test"]
+    for image, digit in zip(dataset.test_images, small, strict=True):
+        assert torch.equal(image, (normalise(digit) * 255).round().to(torch.uint8))
+    assert torch.equal(dataset.test_labels, labels.long())
+    assert usps.requests == []
+
+
+@pytest.mark.parametrize("how", ["truncated", "altered", "emptied", "another-file"])
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_damaged_zip_code_digits_are_replaced_by_the_other_form_or_named(usps, zipped, how, part):
+    whole = dataset_fingerprint(load("usps", zipped.parent))
+    damage(zipped / f"zip.{part}.gz", how)
+    usps.behaviour = "missing"
+    with pytest.raises(DataError) as caught:
+        load("usps", zipped.parent)
+    name = {"train": "usps.bz2", "test": "usps.t.bz2"}[part]
+    sentence(caught.value, f"zip.{part}.gz is damaged", f"{name} is missing", "downloading it failed", "try again")
+    usps.behaviour = "good"
+    assert dataset_fingerprint(load("usps", zipped.parent)) == whole
+
+
+def test_a_wrong_pixel_is_found_in_a_whole_file(usps, zipped):
+    content = bytearray(gzip.decompress(usps.zipped["test"]))
+    content[-9:-8] = b"1" if content[-9:-8] != b"1" else b"2"
+    (zipped / "zip.test.gz").write_bytes(gzip.compress(bytes(content)))
+    usps.behaviour = "missing"
+    with pytest.raises(DataError, match=r"zip\.test\.gz is damaged"):
+        load("usps", zipped.parent)
+
+
+def test_usps_missing_and_out_of_reach(usps, tmp_path):
+    usps.behaviour = "missing"
+    with pytest.raises(DataError) as caught:
+        load("usps", tmp_path)
+    sentence(caught.value, "usps.bz2 is missing", "downloading it failed", "connect to the network")
+    assert "damaged" not in str(caught.value)
+
+
+@pytest.mark.parametrize("how", ["truncated", "altered", "emptied"])
+def test_a_damaged_download_of_usps_is_fetched_again(usps, tmp_path, how):
+    before = dataset_fingerprint(load("usps", tmp_path))
+    damage(tmp_path / "USPS" / "usps.t.bz2", how)
+    usps.requests.clear()
+    assert dataset_fingerprint(load("usps", tmp_path)) == before
+    assert set(usps.requests) == {"usps.t.bz2"}
+
+
+def test_the_fingerprint_of_usps_sees_both_forms(usps, zipped):
+    seen = [data.fingerprint("usps", zipped.parent)]
+    (zipped / "zip.test.gz").unlink()
+    seen.append(data.fingerprint("usps", zipped.parent))
+    load("usps", zipped.parent)
+    seen.append(data.fingerprint("usps", zipped.parent))
+    assert len(set(seen)) == 3
+
+
+def test_the_real_usps():
+    forms = {
+        part: (downloads.zip_file(part, DATA_DIR), path)
+        for part, (path, _) in downloads.files("usps", DATA_DIR).items()
+    }
+    if not all(one.exists() or other.exists() for one, other in forms.values()):
+        pytest.skip("USPS is not on disk: python -m lenet_utils.data usps")
+    raw, _ = downloads.read_usps(DATA_DIR)
+    assert raw["train"][1].bincount().tolist() == [1194, 1005, 731, 658, 652, 556, 664, 645, 542, 644]
+    assert raw["test"][1].bincount().tolist() == [359, 264, 198, 166, 200, 160, 170, 147, 166, 177]
+    dataset = load("usps", DATA_DIR)
+    assert [len(getattr(dataset, f"{part}_images")) for part in PARTS] == [6_562, 729, 2_007]
+    assert dataset.title == "USPS"
+    for images in (dataset.train_images, dataset.validation_images, dataset.test_images):
+        assert images.amax((1, 2)).min() == 255
+        assert max(int(images.amax(axis).gt(0).sum(1).max()) for axis in (1, 2)) == 20
 
 
 # --- datasets that contradict themselves -----------------------------------------------------------------------------

@@ -17,7 +17,7 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 FOLDERS = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
-COMMANDS = {"lenet_utils.runs"}  # which collects what the folders offer
+COMMANDS = {"lenet_utils.runs", "lenet_utils.predict"}  # which collects what the folders offer
 
 
 def sources() -> dict[str, str]:
@@ -81,14 +81,14 @@ def test_every_name_is_imported_from_where_it_is_defined(file, text):
     assert detours == []
 
 
-def test_at_most_26_rooms_on_at_most_7_floors_without_a_circle():
+def test_at_most_28_rooms_on_at_most_8_floors_without_a_circle():
     rooms, floors = arrows(), {}
     while len(floors) < len(rooms):
         ready = [name for name in rooms if name not in floors and rooms[name] <= floors.keys()]
         assert ready, f"a circle among {sorted(set(rooms) - set(floors))}"
         floors |= {name: 1 + max((floors[below] for below in rooms[name]), default=0) for name in ready}
-    assert len(rooms) <= 26
-    assert max(floors.values()) <= 7, floors
+    assert len(rooms) <= 28
+    assert max(floors.values()) <= 8, floors  # the commands stand on all others
 
 
 def test_the_core_imports_no_folder():

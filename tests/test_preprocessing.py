@@ -7,7 +7,7 @@ import pytest
 import torch
 from conftest import sentence
 
-from lenet_utils.preprocessing import center_by_mass, pad, paper_range, prepare, standardise
+from lenet_utils.preprocessing import center_by_mass, normalise, pad, paper_range, prepare, standardise
 
 
 def test_center_by_mass_leaves_mnist_as_it_is(canonical_dataset):
@@ -120,3 +120,66 @@ class TestBadPixels:
 def test_a_channel_too_many(function):
     with pytest.raises(ValueError, match=r"\(N, H, W\), without a channel; got shape \(2, 1, 28, 28\)"):
         function(torch.zeros(2, 1, 28, 28))
+
+
+# --- one digit as MNIST has them -------------------------------------------------------------------------------------
+
+
+def test_normalise_leaves_mnist_nearly_as_it_is(mnist):
+    images = mnist.validation_images[:500].float() / 255
+    apart = torch.stack([normalise(image) - image for image in images]).abs()
+    assert float(apart.mean()) < 0.001
+    assert float((apart.amax((1, 2)) < 1 / 255).float().mean()) > 0.9
+
+
+def test_normalise_does_what_its_description_says():
+    """Written out pixel by pixel, on a digit that is cropped, shrunk along both axes and stretched."""
+    draw = np.random.default_rng(3)
+    ink = np.zeros((70, 60))
+    ink[11:58, 20:41] = draw.uniform(0.1, 0.7, (47, 21))
+    ink[3, 5] = ink.max() / 21  # too faint to count
+    box, height, width = ink[11:58, 20:41], 20, 9  # 20 · 21 / 47 = 8.94
+    scaled = np.zeros((height, width))
+    for i in range(height):
+        for j in range(width):
+            for r in range(47):
+                for c in range(21):
+                    down = min((i + 1) * 47 / height, r + 1) - max(i * 47 / height, r)
+                    across = min((j + 1) * 21 / width, c + 1) - max(j * 21 / width, c)
+                    scaled[i, j] += max(down, 0) * max(across, 0) * box[r, c]
+    field = torch.zeros(28, 28, dtype=torch.float64)
+    field[:height, :width] = torch.from_numpy(scaled / scaled.max())
+    np.testing.assert_allclose(normalise(ink), center_by_mass(field), atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 2), (16, 16), (28, 28), (300, 7), (5, 400)])
+def test_normalised_ink_is_20_pixels_long_and_full(shape):
+    image = normalise(np.full(shape, 0.3))
+    assert (image.shape, image.dtype, float(image.max())) == ((28, 28), torch.float32, 1.0)
+    sides = [int(image.any(axis).sum()) for axis in (1, 0)]
+    assert sides == [max(1, int(20 * side / max(shape) + 0.5)) for side in shape]
+
+
+def test_normalise_knows_no_unit_and_no_surroundings():
+    ink = np.random.default_rng(5).random((23, 17))
+    inside = np.pad(ink, ((9, 2), (0, 31)))
+    for other in (inside, torch.from_numpy(inside), 200 * inside):
+        np.testing.assert_allclose(normalise(other), normalise(ink), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("ink", "part"),
+    [
+        (np.zeros((5, 5)), "no ink"),
+        (np.ones((2, 5, 5)), "(2, 5, 5)"),
+        (np.ones(9), "(9,)"),
+        (np.full((5, 5), np.nan), "not finite"),
+        (np.full((5, 5), -1.0), "negative"),
+        (np.zeros((0, 5)), "no ink"),
+    ],
+    ids=["blank", "batch", "row", "nan", "negative", "empty"],
+)
+def test_normalise_refuses_what_is_no_ink(ink, part):
+    with pytest.raises(ValueError, match=r"ink|shape") as caught:
+        normalise(ink)
+    sentence(caught.value, part)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -256,6 +257,27 @@ def test_a_write_that_fails_leaves_the_old_file(monkeypatch):
 
 
 # --- bad files, bad names ---
+
+
+@pytest.mark.parametrize("name", ["../tiny", "/tiny", "a/b", "", "Tiny", "tiny\n", ".."])
+def test_a_name_cannot_lead_out_of_the_folder(name):
+    with pytest.raises(ValueError, match="small letters"):
+        results_path(name, 0)
+    with pytest.raises(ValueError, match="small letters"):
+        tiny(name)
+
+
+@pytest.mark.parametrize("variable", ["LENET_RESULTS_DIR", "LENET_CACHE_DIR"])
+def test_a_folder_that_cannot_be_written_is_told_before_the_first_pass(monkeypatch, tmp_path, capsys, variable):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv(variable, str(tmp_path / "file" / "folder"))
+    measured = []
+    monkeypatch.setitem(runs.EXPERIMENTS, "tiny", replace(tiny(), measure=measured.append))
+    assert runs.main(["tiny", "--seeds", "0"]) == 1
+    assert measured == []
+    problem = capsys.readouterr().err
+    assert problem.count("\n") == 1
+    assert "cannot be stored" in problem
 
 
 @pytest.mark.parametrize(
