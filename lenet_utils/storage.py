@@ -123,5 +123,6 @@ def unpack(packed: dict[str, object], tensors: Iterable[Tensor]) -> None:
     if packed.get("check") != zlib.crc32(raw) or not np.isfinite(values).all():
         raise ValueError(f"The weights are damaged: they are no {count:,} numbers that agree with their checksum.")
     with torch.no_grad():
-        for tensor, part in zip(tensors, np.split(values, np.cumsum([t.numel() for t in tensors])[:-1]), strict=True):
-            tensor.copy_(torch.from_numpy(part.astype(np.float32)).reshape(tensor.shape))
+        parts = torch.from_numpy(values.astype(np.float32)).split([tensor.numel() for tensor in tensors])
+        for tensor, part in zip(tensors, parts, strict=True):
+            tensor.copy_(part.reshape(tensor.shape))
