@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import statistics
 import sys
+from urllib.parse import unquote
 
-import jupytext
 import nbformat
 import pytest
 import yaml
+from book_index import Book
 from pages import ROOT, chapters, config, pages, toc
+from pair import notebook_of
 
 from lenet_utils.literature import record
 
@@ -27,11 +29,20 @@ import subprocess
 import sys
 
 if importlib.util.find_spec("lenet_utils") is None:
-    address = "lenet-utils[notebooks] @ git+{ADDRESS}"
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", address], check=True)"""
+    address = "lenet-utils @ git+{ADDRESS}"
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", address], check=True)
+    print("The book's package was installed from its repository.")"""
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 each_chapter = pytest.mark.parametrize("page", CHAPTERS, ids=lambda page: page.name)
+
+
+def tags(cell) -> set[str]:
+    return set(cell.metadata.get("tags", []))
+
+
+def notebook_cells(page) -> list:
+    return nbformat.read(page.notebook, as_version=4).cells
 
 
 def without_code(text: str) -> str:
@@ -50,24 +61,80 @@ def test_every_chapter_has_a_notebook_and_the_other_way_round():
     assert sorted(page.name for page in CHAPTERS) == sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 
 
+MADE = {"setup", "paragraph", "solution"}  # the tags of code cells that a notebook has and its chapter has not
+FOLDED = {"hide-input", "hide-cell", "remove-input", "remove-cell"}
+
+
 @each_chapter
-def test_notebook_equals_chapter_cell_by_cell(page):
+def test_notebook_has_the_chapters_code_cell_by_cell(page):
     def essence(cell):
-        return cell.cell_type, cell.source, cell.metadata.get("tags", []), cell.metadata.get("mystnb", {})
+        return cell.source, cell.metadata.get("tags", [])
 
-    ours, theirs = page.cells, jupytext.read(page.notebook).cells
-    different = [i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if essence(a) != essence(b)]
-    assert (len(ours), different) == (len(theirs), []), f"run `make notebooks`: {page.notebook.name} is behind"
+    theirs = [cell for cell in notebook_cells(page) if cell.cell_type == "code" and not MADE & tags(cell)]
+    different = [i for i, (a, b) in enumerate(zip(page.code, theirs, strict=False)) if essence(a) != essence(b)]
+    assert (len(page.code), different) == (len(theirs), []), f"run `make notebooks`: {page.notebook.name} is behind"
 
 
 @each_chapter
-def test_notebook_is_valid_and_carries_no_outputs(page):
+def test_notebook_is_what_its_chapter_says_to_the_byte(page):
+    ours = nbformat.writes(notebook_of(Book(ROOT), page.name)) + "\n"
+    assert ours == page.notebook.read_text("utf8"), f"run `make notebooks`: {page.notebook.name} is behind"
+    assert len(ours.encode()) <= 150_000
+
+
+@each_chapter
+def test_notebook_is_valid_and_carries_no_outputs_but_paragraphs(page):
     notebook = nbformat.read(page.notebook, as_version=4)
     nbformat.validate(notebook)
     assert notebook.metadata.kernelspec.name == "python3"
-    for cell in notebook.cells:
-        assert cell.get("outputs", []) == []
-        assert cell.get("execution_count") is None
+    for cell in [cell for cell in notebook.cells if cell.cell_type == "code"]:
+        assert cell.execution_count is None
+        if "paragraph" in tags(cell):
+            (output,) = cell.outputs
+            assert output.data["text/markdown"] == output.data["text/plain"]
+            assert "…" in output.data["text/plain"]
+            assert "paragraph(" not in output.data["text/plain"]
+        else:
+            assert cell.outputs == []
+
+
+@each_chapter
+def test_what_a_reader_need_not_see_is_folded(page):
+    for cell in notebook_cells(page):
+        hidden = bool(tags(cell) & (MADE | FOLDED))
+        assert (cell.metadata.get("jupyter", {}).get("source_hidden", False) is True) == hidden
+        assert (cell.metadata.get("cellView") == "form") == hidden
+        assert set(cell.metadata) <= {"tags", "jupyter", "cellView"}
+
+
+@each_chapter
+def test_no_myst_in_a_notebook(page):
+    code = re.compile(r"^```.*?^```$|`[^`]+`", re.DOTALL | re.MULTILINE)
+    for cell in notebook_cells(page):
+        if cell.cell_type == "markdown" or "paragraph" in tags(cell):
+            assert re.findall(r"\{[\w:-]+\}`", cell.source) == []
+            text = code.sub("", cell.source)
+            assert re.findall(r":::|^\([\w-]+\)=|^%|\$\$ \(|^`{3,}\{|\[\^|\{\{", text, re.MULTILINE) == []
+
+
+@each_chapter
+def test_links_of_a_notebook_lead_somewhere(page):
+    def anchors(cells):
+        titles = re.findall(r"^#+ (.*)$", "\n".join(c.source for c in cells if c.cell_type == "markdown"), re.MULTILINE)
+        return ["#" + title.replace(" ", "-") for title in titles]
+
+    notebooks = {f"{other.name}.ipynb": other for other in CHAPTERS}
+    text = "\n".join(c.source for c in notebook_cells(page) if c.cell_type == "markdown" or "paragraph" in tags(c))
+    links = [unquote(link) for link in re.findall(r"(?<!`)\]\(([^)\s]*)\)", text)]
+    assert links
+    for link in links:
+        name, sharp, heading = link.partition("#")
+        if name.startswith("http"):
+            site = f"https://{ADDRESS.split('/')[-2]}.github.io/{ADDRESS.split('/')[-1]}/book/"
+            assert not name.startswith(site) or (ROOT / "book" / name[len(site) :]).with_suffix(".md").exists()
+            continue
+        there = notebook_cells(notebooks[name]) if name else notebook_cells(page)
+        assert not sharp or anchors(there).count(sharp + heading) == 1, link
 
 
 # --- cells -----------------------------------------------------------------------------------------------------------
@@ -257,7 +324,7 @@ def test_every_module_is_documented():
     page = (ROOT / "book/api.md").read_text("utf8")
     documented = re.findall(r"automodule:: lenet_utils\.([\w.]+)$", page, re.MULTILINE)
     assert sorted(documented) == sorted(
-        modules - {"__init__", "modern", "original", "recipes"}
+        modules - {"__init__", "modern", "original", "recipes", "widgets"}
     )  # which hold nothing themselves
 
 

@@ -91,10 +91,12 @@ def test_pages_load_nothing_from_elsewhere(html):
 @pytest.mark.parametrize("page", chapters(), ids=lambda page: page.name)
 def test_buttons_open_the_paired_notebook(site, html, page):
     links = html[site / "book" / f"{page.name}.html"].links
-    hosted = [link for link in links if "colab.research.google.com" in link]
-    assert len(hosted) == 1
-    assert hosted[0].endswith(f"/notebooks/{page.name}.ipynb")
-    assert "/./" not in hosted[0]
+    for host in ("colab.research.google.com", "mybinder.org"):
+        hosted = [link for link in links if urlsplit(link).netloc == host]
+        assert len(hosted) == 1
+        assert hosted[0].endswith(f"/notebooks/{page.name}.ipynb")
+        assert "/./" not in hosted[0]
+    assert len([link for link in links if link.endswith(f"/blob/main/book/{page.name}.md")]) == 1  # its source
     downloads = [link for link in links if urlsplit(link).path.endswith(".ipynb") and not urlsplit(link).netloc]
     assert len(downloads) == 1
     assert (site / "book" / downloads[0]).resolve().read_bytes() == page.notebook.read_bytes()

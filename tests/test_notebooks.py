@@ -12,7 +12,10 @@ import pytest
 from conftest import ROOT, copy_sources
 from pages import chapters
 
+from lenet_utils.notebook import MISSING
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+WAITING = "The code of a solution. Run this cell once more to run it.\n"
 CHAPTERS = chapters() if (ROOT / "_toc.yml").exists() else []
 EXECUTE = """
 import sys, nbclient, nbformat
@@ -43,11 +46,30 @@ def executed(tmp_path_factory, book_environment) -> dict[str, subprocess.Complet
 
 @pytest.mark.parametrize("name", [page.name for page in CHAPTERS])
 def test_notebook_runs_silently(executed, name):
-    assert executed[name].returncode == 0, executed[name].stderr[-4_000:]
-    outputs = [
-        output
-        for cell in nbformat.reads(executed[name].stdout, as_version=4).cells
-        for output in cell.get("outputs", [])
-    ]
+    outputs = [output for cell in cells_of(executed[name]) for output in cell.get("outputs", [])]
     assert [output.text for output in outputs if output.get("name") == "stderr"] == []
     assert any("scikit-learn carries" in str(output.get("data", "")) for output in outputs)  # its provenance
+
+
+@pytest.mark.parametrize("name", [page.name for page in CHAPTERS])
+def test_every_sentence_has_its_numbers_once_all_cells_have_run(executed, name):
+    """The headline on top included; what another notebook measures is named, if that one has not run."""
+    for cell in cells_of(executed[name]):
+        if "paragraph" in cell.metadata.get("tags", []):
+            (output,) = cell.outputs
+            text = output.data["text/markdown"]
+            assert "«" not in text
+            if "::" not in cell.source:
+                assert text.count(MISSING) == cell.source.count(MISSING), text
+
+
+@pytest.mark.parametrize("name", [page.name for page in CHAPTERS])
+def test_solutions_wait_to_be_asked(executed, name):
+    for cell in cells_of(executed[name]):
+        if "solution" in cell.metadata.get("tags", []):
+            assert "".join(output.text for output in cell.outputs) == WAITING
+
+
+def cells_of(done: subprocess.CompletedProcess[str]) -> list:
+    assert done.returncode == 0, done.stderr[-4_000:]
+    return nbformat.reads(done.stdout, as_version=4).cells

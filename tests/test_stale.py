@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -201,13 +202,68 @@ def test_an_edit_of_the_package_executes_pages_again(small_book, book_environmen
 
 
 @pytest.mark.slow
-def test_a_failing_cell_fails_the_build_and_is_named(small_book, book_environment):
+def test_a_failing_cell_fails_the_build_and_is_named_in_the_last_line(small_book, book_environment):
     (small_book / "lenet_utils" / "answer.py").write_text("raise RuntimeError('no answer')\n")
     for _ in range(2):  # the second time, too: a failure is not remembered as a success
         done = jupyter_book(small_book, book_environment)
         assert done.returncode != 0
-        assert "no answer" in done.stdout
-        assert "page.md" in done.stdout
+        last = done.stdout.strip().splitlines()[-1]
+        assert last.startswith("The book was not built. book/page.md, code cell 1 failed: RuntimeError: no answer.")
+        assert "Traceback" not in done.stdout
+    loud = jupyter_book(small_book, book_environment, "--all", "-v")
+    assert "Traceback" in loud.stdout
+    assert "answer.py" in loud.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "value", "parts"),
+    [
+        ("LENET_DATASET", "mnisst", ("'mnisst'", "Did you mean 'mnist'?")),
+        ("LENET_DATASET", "fashion-mnist", ("Fashion-MNIST", "download")),
+    ],
+)
+def test_an_impossible_setting_is_named_in_the_last_line(small_book, book_environment, name, value, parts):
+    done = jupyter_book(small_book, book_environment | {name: value})
+    assert done.returncode != 0
+    last = done.stdout.strip().splitlines()[-1]
+    assert last.startswith("The book was not built. ")
+    assert [part for part in parts if part not in last] == []
+
+
+def damages(cache: Path) -> dict[str, list[Path]]:
+    """What a kill or a full disk can have left of the cache: files to cut in half, by kind."""
+    return {"database": [cache / "global.db"], "notebook": sorted(cache.rglob("*.ipynb"))}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["database", "notebook"])
+@pytest.mark.parametrize("left", [0.5, 0.0, None])
+def test_a_damaged_cache_is_dropped_and_the_book_built(small_book, book_environment, kind, left):
+    assert jupyter_book(small_book, book_environment).returncode == 0
+    (cache,) = (small_book / "_build" / ".jupyter_cache").iterdir()
+    files = damages(cache)[kind]
+    assert files
+    for file in files:
+        content = file.read_bytes()
+        file.unlink()
+        if left is not None:
+            file.write_bytes(content[: int(left * len(content))])
+    again = jupyter_book(small_book, book_environment)
+    assert again.returncode == 0, again.stdout[-4_000:]
+    assert "executing book/page.md" in again.stdout
+    assert "The answer is 41." in (small_book / "_build" / "html" / "book" / "page.html").read_text("utf8")
+
+
+@pytest.mark.slow
+def test_two_builds_at_once_in_one_tree_take_turns(small_book, book_environment):
+    add_page(small_book, "slow", "import time; time.sleep(5); print('slept')")
+    with ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(lambda _: jupyter_book(small_book, book_environment), range(2)))
+    assert [done.returncode for done in both] == [0, 0], both[0].stdout[-2_000:] + both[1].stdout[-2_000:]
+    assert sorted("waits for it" in done.stdout for done in both) == [False, True]
+    assert sorted("executing book/slow.md" in done.stdout for done in both) == [False, True]
+    assert "slept" in (small_book / "_build" / "html" / "book" / "slow.html").read_text("utf8")
 
 
 def add_page(tree: Path, name: str, code: str) -> Path:

@@ -18,16 +18,18 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import nullcontext, suppress
 from importlib import metadata, util
 from pathlib import Path
+from types import TracebackType
 
 import joblib
 from docutils import nodes
+from filelock import FileLock, Timeout
 from jupyter_cache import get_cache
-from jupyter_cache.base import CacheBundleIn
+from jupyter_cache.base import CacheBundleIn, JupyterCacheAbstract
 from myst_nb.core.read import create_nb_reader
 from nbclient import NotebookClient
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
-from sphinx.errors import ExtensionError
+from sphinx.errors import ExtensionError, SphinxError
 from sphinx.util import logging
 from warm_kernels import WarmKernels
 
@@ -96,7 +98,9 @@ def prepare_kernels(app: Sphinx, config) -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ["LENET_PROGRESS"] = "0"
+    os.environ["LENET_BOOK"] = "1"  # measured numbers go to the pages; see lenet_utils.notebook
     caches = Path(app.outdir).parent / ".jupyter_cache"
+    take_turns(app, caches.parent)
     app.warm_kernels = None if caches.exists() else WarmKernels()  # they import while the fingerprint is taken
     settle_data()
     current = caches / fingerprint()
@@ -104,6 +108,20 @@ def prepare_kernels(app: Sphinx, config) -> None:
         if old != current:
             shutil.rmtree(old, ignore_errors=True) if old.is_dir() else old.unlink()
     config.nb_execution_cache_path = str(current)
+
+
+def take_turns(app: Sphinx, folder: Path) -> None:
+    """Let one build at a time work in a tree; where no lock can be written, there is none."""
+    app.turn = FileLock(folder / ".building.lock")
+    app.connect("build-finished", lambda *_: app.turn.release())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        app.turn.acquire(timeout=0)
+    except Timeout:
+        logger.info("Another build is at work in this tree: this one waits for it.")
+        app.turn.acquire()
+    except (OSError, NotImplementedError):
+        pass
 
 
 # --- Chapters side by side -------------------------------------------------------------------------------------------
@@ -117,7 +135,7 @@ def execute_side_by_side(app: Sphinx, env: BuildEnvironment, docnames: list[str]
     """
     if app.config.nb_execution_mode != "cache":
         return
-    cache = get_cache(app.config.nb_execution_cache_path)
+    cache = sound_cache(app.config.nb_execution_cache_path)
     chapters, stale = [], {}
     first = app.config.book_longest_first
     for docname in sorted(env.found_docs, key=lambda name: (first.index(name) if name in first else len(first), name)):
@@ -141,13 +159,40 @@ def execute_side_by_side(app: Sphinx, env: BuildEnvironment, docnames: list[str]
         for path, seconds, error in executions.of(stale):
             name = path.relative_to(ROOT)
             if error is not None:
-                failures.append(f"{name} failed:\n{type(error).__name__}: {error}")
+                failures.append(_told(name, stale[path], error))
+                logger.debug("%s", error)  # with its traceback: jupyter-book build . -v
                 continue
             logger.info("executed %s in %.1f s", name, seconds)
             bundle = CacheBundleIn(stale[path], str(path), data={"execution_seconds": seconds})
             cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
     if failures:
-        raise ExtensionError("\n\n".join(failures))
+        raise ExtensionError("\n".join(failures))
+
+
+def sound_cache(path: str) -> JupyterCacheAbstract:
+    """The cache of executed chapters, every one of which can be read; a damaged one is dropped, with a line.
+
+    A build that is killed, or whose disk is full, can leave a record without its notebook, or half of either.
+    """
+    cache = get_cache(path)
+    try:
+        for record in cache.list_cache_records():
+            cache.get_cache_bundle(record.pk)
+    except Exception as problem:  # whatever reading half a file raises
+        logger.info("The executed chapters in _build are damaged (%s): all run again.", type(problem).__name__)
+        shutil.rmtree(path, ignore_errors=True)
+        cache = get_cache(path)
+    return cache
+
+
+def _told(name: Path, notebook, error: Exception) -> str:
+    """What went wrong in a chapter, in one line: where, the cause, and what to do."""
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    failed = [n for n, cell in enumerate(code, 1) if any(out.output_type == "error" for out in cell.outputs)]
+    where = f"{name}, code cell {failed[0]}" if failed else f"{name}"
+    cause = f"{error.ename}: {error.evalue}" if hasattr(error, "ename") else f"{type(error).__name__}: {error}"
+    cause = " ".join(re.sub(r"\x1b\[[\d;]*m", "", cause).split())
+    return f"{where} failed: {cause[:500]}. Mend it and build again; jupyter-book build . -v shows the whole traceback."
 
 
 class _Executions:
@@ -249,8 +294,10 @@ def point_to_notebooks(app: Sphinx, pagename: str, templatename: str, context: d
     if folder != "book" or "ipynb_source" not in context or not notebook.exists():
         return
     shutil.copy2(notebook, Path(app.outdir, "_sources", pagename).with_suffix(".ipynb"))
+    source = app.config.html_theme_options["repository_url"]
     for button in _buttons(context.get("header_buttons", [])):
-        if button.get("url", "").startswith("https://"):  # a host's; the page's own source stays Markdown
+        url = button.get("url", "")
+        if url.startswith("https://") and not url.startswith(source):  # a host's; the page's own source stays Markdown
             button["url"] = button["url"].replace(f"/{pagename}.md", f"/notebooks/{name}.ipynb")
 
 
@@ -311,7 +358,24 @@ def _short(numbers: str) -> str:
     return " ".join(rounded.split())
 
 
+# --- What went wrong, in one line -------------------------------------------------------------------------------------
+
+
+def speak_plainly(app: Sphinx) -> None:
+    """End a build that fails with its cause in one line; with ``-v``, with the traceback, too."""
+
+    def last_words(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        while error.__cause__ is not None:
+            error = error.__cause__
+        said = str(error) if isinstance(error, SphinxError) else f"{type(error).__name__}: {error}"
+        print(f"The book was not built. {said}", file=sys.stderr)
+
+    if app.verbosity == 0:
+        sys.excepthook = last_words
+
+
 def setup(app: Sphinx) -> dict:
+    speak_plainly(app)
     sys.modules.setdefault("lightning", None)  # the API page names it, and needs nothing of it
     app.add_config_value("book_longest_first", [], "", list)
     app.connect("config-inited", prepare_kernels, priority=100)
