@@ -111,9 +111,10 @@ def test_half_a_training_is_not_kept_as_a_whole_one(few, tmp_path, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr("lenet_utils.training.evaluate", interrupted)
-        trained(LeNet5, few, BRIEF)
+        with pytest.raises(KeyboardInterrupt):
+            trained(LeNet5, few, BRIEF)
     assert list(tmp_path.rglob("*.pt")) == []
 
 

@@ -137,7 +137,10 @@ function findBlame(blame, m, size) {
   let count = 0;
   for (let i = 0, at = m * width * width; i < width; i++)
     for (let j = 0; j < width; j++, at++)
-      if (blame[at] !== 0) [PLACES[count], SHARES[count++]] = [i * size + j, blame[at]];
+      if (blame[at] !== 0) {
+        PLACES[count] = i * size + j;
+        SHARES[count++] = blame[at];
+      }
   return count;
 }
 
