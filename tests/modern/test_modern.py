@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from functools import partial
 
@@ -17,7 +16,7 @@ from lenet_utils.models import LeNet5, seeded
 from lenet_utils.modern import experiments, search, shifts
 from lenet_utils.modern.experiments import DIGITS, IN_TIME, ONE_EPOCH, TWO_EPOCHS, network, stored_predictions
 from lenet_utils.preprocessing import prepare
-from lenet_utils.run_store import Experiment, ResultsError, load_results, results_path
+from lenet_utils.run_store import Experiment, ResultsError, load_results, write
 from lenet_utils.training import TrainConfig, default_config, train
 
 RECIPES = {
@@ -182,10 +181,9 @@ def test_runs_of_another_recipe_or_of_other_data_are_not_taken(quick, digits):
 )
 def test_damaged_predictions_are_refused(quick, digits, misread):
     keep(quick, 0)
-    path = results_path("lenet5-digits", 0)
-    record = json.loads(path.read_text())
+    (record,) = load_results("lenet5-digits")
     record["notes"]["misread"] = misread
-    path.write_text(json.dumps(record))
+    write(record)
     with pytest.raises(ResultsError) as caught:
         stored_predictions(network(), digits, quick)
     sentence(caught.value, "lenet5-digits-seed0.json", "misread", "--again")
