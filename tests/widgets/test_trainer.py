@@ -188,6 +188,8 @@ def test_whole_networks_agree_with_torch(kit, digits, network, pooling, squashin
     loss = functional.cross_entropy(x, labels)
     loss.backward()
     assert ours["loss"] == pytest.approx(loss.item(), rel=1e-6)
+    size = re.search(rf">{network}: ([\d,]+)", (WEB / "trainer.html").read_text("utf8"))[1]
+    assert sum(weight.numel() for layer in there.values() for weight in layer) == int(size.replace(",", ""))
     for name, weights in there.items():
         for part, weight in zip("wb", weights, strict=True):
             agree({"grad": ours["grad"][name][part]}, {"grad": weight.grad})
@@ -331,7 +333,7 @@ def test_a_new_rate_acts_at_once_and_a_new_structure_starts_anew(show, digits):
     said(root, "From now on, images in a batch: 100.")
     assert batches(root) >= far
     root.get_by_label("Network").select_option("LeNet-1")
-    said(root, "Begun anew, because this needs a new network. From now on, network: LeNet-1.")
+    said(root, "Begun anew, because this needs a new network. From now on, network: LeNet-1: 3,246 weights.")
     until(root, lambda root: root.locator(".now canvas").count() == 4)
     until(root, lambda root: 0 < batches(root) < far)  # and it goes on learning
     root.get_by_role("button", name="Pause").click()

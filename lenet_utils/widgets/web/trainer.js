@@ -131,7 +131,7 @@ function startTrainer(root, spec) {
     for (const [learned, loss] of news.losses) {
       const before = losses.at(-1)?.[2] ?? loss;
       losses.push([passes(learned), loss, before + (loss - before) / Math.min(50, losses.length + 1)]);
-      if (losses.length > 2000) losses = losses.filter((_, i) => i % 2); // every second one is enough to draw
+      if (losses.length > 800) losses = losses.filter((_, i) => i % 2); // every second one is enough to draw
     }
     if (news.wrong !== null && (news.looked !== progress?.looked || news.wrong !== progress.wrong))
       errors.push([passes(news.looked), (100 * news.wrong) / spec.numUnseen]);
@@ -147,7 +147,7 @@ function startTrainer(root, spec) {
     }
     if (!waiting) {
       waiting = true;
-      setTimeout(draw, Math.max(0, drawn + (still.matches ? 1000 : 100) - performance.now()));
+      setTimeout(draw, Math.max(0, drawn + (still.matches ? 1000 : 200) - performance.now()));
     }
   }
 

@@ -1,12 +1,13 @@
 // The loop that learns, after gradients.js: it does what the page's messages ask, and reports how far it is. It runs in
 // a worker; where none may start, the page runs it in short slices between frames, and `self` is an object of the page.
 
-const SLICE = self.slice ?? 100; // milliseconds of work before messages are heard and a report goes out
+const SLICE = self.slice ?? 100; // milliseconds of work before messages are heard
+const SILENCE = 200; // milliseconds between two reports, since each of them takes some work
 const UNREAD = 255;
 
 let data, choice, net, random, learner, run; // data: images, labels, numTrain, numUnseen, shown, classes
 let learned, batches, looked, wrong, losses, answers; // of this run
-let [job, busy, running, failed, stale, spent, since] = [null, false, false, false, false, 0, 0];
+let [job, busy, running, failed, stale, spent, since, told] = [null, false, false, false, false, 0, 0, 0];
 
 const now = () => performance.now();
 const oneOf = (...values) => values[Math.floor(values.length * random())];
@@ -83,7 +84,7 @@ function report() {
   const seconds = (spent + (running ? now() - since : 0)) / 1000;
   const progress = { run, running, failed, learned, batches, seconds, losses, looked, wrong };
   self.postMessage({ ...progress, answers: answers.slice(), kernels: net.layers.c1.w.slice() });
-  losses = [];
+  [losses, told] = [[], now()];
 }
 
 function stop() {
@@ -98,7 +99,7 @@ function work() {
   while (!done && !failed && now() < until) done = job.next().done;
   if (failed) stop();
   busy = !done && !failed;
-  report();
+  if (!busy || now() - told > SILENCE) report();
   if (busy) setTimeout(work);
 }
 
