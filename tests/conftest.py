@@ -132,7 +132,7 @@ def jupyter_book(tree: Path, environment: dict[str, str], *options: str) -> subp
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf8",
-        timeout=540,
+        timeout=1_200,
         check=False,
     )
 

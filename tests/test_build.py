@@ -12,7 +12,7 @@ import pytest
 from conftest import CACHES, ROOT
 from pages import chapters, pages
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_200)]
 
 
 class Reader(HTMLParser):
@@ -96,7 +96,8 @@ def test_buttons_open_the_paired_notebook(site, html, page):
         assert len(hosted) == 1
         assert hosted[0].endswith(f"/notebooks/{page.name}.ipynb")
         assert "/./" not in hosted[0]
-    assert len([link for link in links if link.endswith(f"/blob/main/book/{page.name}.md")]) == 1  # its source
+    sources = [link for link in links if urlsplit(link).path.endswith(f"/blob/main/book/{page.name}.md")]
+    assert len(sources) == 1
     downloads = [link for link in links if urlsplit(link).path.endswith(".ipynb") and not urlsplit(link).netloc]
     assert len(downloads) == 1
     assert (site / "book" / downloads[0]).resolve().read_bytes() == page.notebook.read_bytes()

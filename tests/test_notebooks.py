@@ -14,7 +14,7 @@ from pages import chapters
 
 from lenet_utils.notebook import MISSING
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_200)]
 WAITING = "The code of a solution. Run this cell once more to run it.\n"
 CHAPTERS = chapters() if (ROOT / "_toc.yml").exists() else []
 EXECUTE = """

@@ -20,6 +20,8 @@ from conftest import ROOT, jupyter_book
 if not (ROOT / "book" / "_ext").exists():
     pytest.skip("the book is not beside the package: run this in a checkout", allow_module_level=True)
 
+pytestmark = pytest.mark.timeout(900)  # some build a book three times, perhaps on a busy machine
+
 
 @pytest.fixture
 def book_build(monkeypatch):
