@@ -25,6 +25,7 @@ torch.set_num_threads(1)  # two threads beside another busy process are ten time
 ROOT = Path(__file__).resolve().parent.parent
 DATA_DIR = data_dir()  # before the tests clear LENET_DATA_DIR
 SITE = Path(os.environ["LENET_SITE"]).resolve() if os.environ.get("LENET_SITE") else None
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CACHES = [".cache", ".jupyter_cache", ".ipynb_checkpoints", ".pytest_cache", ".ruff_cache", "__pycache__"]
 NOT_SOURCES = [*CACHES, ".git", ".venv", "data", "_build", "lightning_logs", "*.egg-info", "kernel-ipc-*"]
 
@@ -158,6 +159,20 @@ def site(request) -> Path:
         return request.getfixturevalue("digits_build").html
     assert (SITE / "index.html").exists(), f"LENET_SITE={SITE} holds no index.html: run `make book` first"
     return SITE
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """One Chromium for all tests: Playwright can be started only once in a process."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip install -e '.[test]'")
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is on the PATH")
+    with playwright.sync_playwright() as running:
+        arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+        opened = running.chromium.launch(executable_path=program, args=arguments)
+        yield opened
+        opened.close()
 
 
 def sentence(error: BaseException, *parts: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -15,7 +14,6 @@ import pytest
 from conftest import copy_sources
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(900)]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 SETTINGS = {"apputils-extension/notification": '{"fetchNews": "false", "checkForUpdates": false}'}
 RAW = re.compile(r"\{[\w:-]+\}`|:::|^\([\w-]+\)=|«|»|\$\$", re.MULTILINE)
 NUMBERS = [  # a notebook, and a sentence of it: for the second the one on top, which later cells measure
@@ -59,20 +57,6 @@ def lab(tmp_path_factory, book_environment):
     finally:
         server.terminate()
         server.wait(60)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip(
-        "playwright.sync_api", reason="playwright is not installed: pip install -e '.[test]'"
-    )
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is on the PATH")
-    with sync_api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield running
-        running.close()
 
 
 def opened(browser, lab: str, name: str):

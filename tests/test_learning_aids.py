@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import sys
 
 import pytest
@@ -126,28 +125,21 @@ def test_a_typed_answer_has_its_hint_and_its_reason(site):
 
 
 @pytest.fixture(scope="module")
-def typed_check(site):
+def typed_check(site, browser):
     """The first page's check in Chromium: a function of answers, tolerance and typed text that returns the verdict."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no Chromium on this machine")
-    with playwright.sync_playwright() as running:
-        arguments = ["--no-sandbox", "--disable-dev-shm-usage"]
-        browser = running.chromium.launch(executable_path=chromium, args=arguments)
-        page = browser.new_page()
-        page.set_content(re.search(r'<form class="check" id="check-1".*?</form>', site["first"], re.DOTALL)[0])
-        page.add_script_tag(path=ROOT / "book" / "_static" / "learning_aids.js")
+    page = browser.new_page()
+    page.set_content(re.search(r'<form class="check" id="check-1".*?</form>', site["first"], re.DOTALL)[0])
+    page.add_script_tag(path=ROOT / "book" / "_static" / "learning_aids.js")
 
-        def verdict(answers: str, tolerance: float, typed: str) -> str:
-            given = {"answers": answers, "tolerance": str(tolerance)}
-            page.evaluate("given => Object.assign(document.querySelector('form').dataset, given)", given)
-            page.get_by_label("Your answer").fill(typed)
-            page.get_by_role("button", name="Check").click()
-            return page.locator(".check-verdict").inner_text()
+    def verdict(answers: str, tolerance: float, typed: str) -> str:
+        given = {"answers": answers, "tolerance": str(tolerance)}
+        page.evaluate("given => Object.assign(document.querySelector('form').dataset, given)", given)
+        page.get_by_label("Your answer").fill(typed)
+        page.get_by_role("button", name="Check").click()
+        return page.locator(".check-verdict").inner_text()
 
-        yield verdict
-        browser.close()
+    yield verdict
+    page.close()
 
 
 @pytest.mark.browser

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -16,7 +15,6 @@ from pages import chapters, pages
 pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(600)]
 
 WIDTHS = {"phone": 390, "desk": 1280}
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PAGES = [f"book/{page.name}.html" for page in pages()] + ["genindex.html", "search.html"]
 
 # For each inlined figure: the least contrast between what carries its meaning and the page behind it.  Text on a patch
@@ -60,23 +58,6 @@ CONTRAST = """
   return [...new Set(faint)];
 }
 """
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip(
-        "playwright.sync_api", reason="playwright is not installed: pip install -e '.[test]'"
-    )
-    pytest.importorskip("axe_playwright_python", reason="axe is not installed: pip install -e '.[test]'")
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is on the PATH")
-    with sync_api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(
-            executable_path=program, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
-        )
-        yield running
-        running.close()
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -143,12 +124,12 @@ def too_wide(page) -> list[str]:
 
 def violations(page, with_colours: bool) -> list[str]:
     """What axe-core finds, one line for each element."""
-    from axe_playwright_python.sync_playwright import Axe
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="pip install -e '.[test]'")
 
     inside_figures = {"exclude": [["svg.book-figure > *"]]}  # a figure is one image to those who listen
     rules = {"color-contrast": {"enabled": with_colours}}
     options = {"preload": False, "resultTypes": ["violations"], "rules": rules}
-    found = Axe().run(page, context=inside_figures, options=options).response["violations"]
+    found = axe.Axe().run(page, context=inside_figures, options=options).response["violations"]
     return [
         f"{rule['id']} ({rule['impact']}): {' '.join(node['html'].split())[:200]}"
         for rule in found
