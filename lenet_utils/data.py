@@ -97,6 +97,11 @@ class ImageDataset:
             raise ValueError(f"num_train must lie in 1..{len(self.train_images)}; got {num_train}.")
         return replace(self, train_images=self.train_images[:num_train], train_labels=self.train_labels[:num_train])
 
+    def one_of_each(self) -> tuple[Tensor, Tensor]:
+        """The first test image of each class that occurs, (C, 28, 28) uint8, and their labels, (C,) int64."""
+        labels = self.test_labels.unique()
+        return self.test_images[[int((self.test_labels == label).nonzero()[0]) for label in labels]], labels
+
     def with_test_as_validation(self) -> ImageDataset:
         """All images that may be learned from as the training part, and the test part in validation's place as well.
 

@@ -11,6 +11,7 @@ import stat
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -625,3 +626,13 @@ def test_the_command_line_explains_itself(capsys):
     assert data.main(["digits"]) == 0
     assert data.main(["fruit"]) == 1
     assert "'fruit'" in capsys.readouterr().err
+
+
+def test_one_of_each_is_the_first_of_each(digits):
+    images, labels = digits.one_of_each()
+    assert labels.tolist() == list(range(10))
+    for image, label in zip(images, labels, strict=True):
+        first = digits.test_labels.tolist().index(int(label))
+        assert torch.equal(image, digits.test_images[first])
+    few = replace(digits, test_images=digits.test_images[:3], test_labels=torch.tensor([5, 2, 5]))
+    assert few.one_of_each()[1].tolist() == [2, 5]
