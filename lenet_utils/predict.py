@@ -58,7 +58,7 @@ class Prediction:
 
 
 def predict_image(
-    model: nn.Module, picture: str | os.PathLike | np.ndarray | Tensor, scaling: str = "standard"
+    model: nn.Module, picture: str | os.PathLike | np.ndarray | Tensor, scaling: str | None = None
 ) -> Prediction:
     """Read the one digit in a picture.
 
@@ -69,8 +69,8 @@ def predict_image(
     picture : path, numpy.ndarray or torch.Tensor
         A file in any format that Pillow reads, or an array of shape (H, W), (H, W, 3) or (H, W, 4), uint8, or float in
         [0, 1]: grey, red–green–blue, or that and opacity.  Dark on light or light on dark.
-    scaling : {"standard", "paper", "unit"}
-        As in training; see :func:`lenet_utils.preprocessing.prepare`.
+    scaling : {"standard", "paper", "unit"}, optional
+        As in training; by default the model's own ``scaling``, else ``"standard"``.
 
     Returns
     -------
@@ -90,6 +90,7 @@ def predict_image(
     [20, 2]
     """
     image = normalise(find_digit(read_grey(picture)))
+    scaling = scaling or getattr(model, "scaling", "standard")
     found = outputs(model, prepare(image[None], model.input_shape[-1], scaling))
     sign = -1 if getattr(model, "smallest_wins", False) else 1
     return Prediction(int(predicted_classes(model, found)), (sign * found).softmax(1)[0], image)

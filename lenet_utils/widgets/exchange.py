@@ -52,15 +52,12 @@ def describe(model: nn.Module, class_names: Sequence[str] = "0123456789", scalin
     outputs = math.prod(layers[-1]["shape"]) if layers else 0
     if outputs != len(class_names):
         raise ValueError(f"Expected a name for each of the network's {outputs} outputs; got {len(class_names)} names.")
-    scaling = scaling or getattr(model, "scaling", "standard")
-    paper, ink = (float(prepare(torch.full((1, 28, 28), v), 28, scaling).mean()) for v in (0.0, 1.0))
     return {
         "format": FORMAT,
         "layers": layers,
         "size": size,
         "margin": (size - 28) // 2,
-        "offset": paper,
-        "scale": ink - paper,
+        **_range(model, scaling),
         "names": [str(name) for name in class_names],
         "smallestWins": getattr(model, "smallest_wins", False),
         **storage.pack(tensors),
@@ -78,16 +75,18 @@ def write_weights(path: str | os.PathLike, network: dict) -> None:
     write_file(Path(path), json.dumps(network).encode())
 
 
-def read_weights(path: str | os.PathLike, model: nn.Module) -> nn.Module:
+def read_weights(path: str | os.PathLike, model: nn.Module, scaling: str | None = None) -> nn.Module:
     """Give a network the weights of a file that ``DrawPad(...).save`` or a page wrote.
 
-    Nothing is executed from the file; its length, checksum and layers are compared before a weight is used.
+    Nothing is executed from the file; its length, checksum, layers and scaling are compared before a weight is used.
 
     Parameters
     ----------
     path : path
     model : torch.nn.Module
         With the layers that the file describes; its weights are replaced.
+    scaling : {"standard", "paper", "unit"}, optional
+        How its images will be prepared; by default as in :func:`describe`.
 
     Returns
     -------
@@ -97,7 +96,7 @@ def read_weights(path: str | os.PathLike, model: nn.Module) -> nn.Module:
     Raises
     ------
     ValueError
-        If the file is none of these, is damaged, or describes other layers.
+        If the file is none of these, is damaged, describes other layers, or learned from images of another scaling.
     OSError
         If there is no such file.
     """
@@ -114,6 +113,9 @@ def read_weights(path: str | os.PathLike, model: nn.Module) -> nn.Module:
     layers, tensors = chain(model)
     if found.get("layers") != json.loads(json.dumps(layers)):
         raise ValueError(f"{path.name} holds another network's weights than {type(model).__name__}'s: build that one.")
+    wanted = _range(model, scaling)
+    if {name: found.get(name) for name in wanted} != wanted:
+        raise ValueError(f"{path.name} learned from images on another scale: name the scaling of its training.")
     try:
         storage.unpack(found, tensors)
     except ValueError as error:
@@ -142,6 +144,13 @@ def chain(model: nn.Module) -> tuple[list[dict], list[Tensor]]:
     with evaluating(model), record_layers(model) as passed, torch.no_grad():
         answers = model(probe)
     return _join(passed, probe, answers, type(model).__name__)
+
+
+def _range(model: nn.Module, scaling: str | None) -> dict[str, float]:
+    """What paper is to the network, and how much more full ink is."""
+    scaling = scaling or getattr(model, "scaling", "standard")
+    paper, ink = (float(prepare(torch.full((1, 28, 28), v), 28, scaling).mean()) for v in (0.0, 1.0))
+    return {"offset": paper, "scale": ink - paper}
 
 
 def _input_size(model: nn.Module) -> int:

@@ -230,6 +230,17 @@ def test_weights_come_back(make_model, tmp_path):
         assert torch.equal(read, own.half().float())
 
 
+def test_weights_of_another_scaling_are_refused(tmp_path):
+    write_weights(tmp_path / "mine.json", describe(seeded(FullLeNet1, 0), scaling="unit"))
+    model = seeded(FullLeNet1, 1)
+    before = [tensor.clone() for tensor in chain(model)[1]]
+    with pytest.raises(ValueError, match="on another scale") as caught:
+        read_weights(tmp_path / "mine.json", model)
+    sentence(caught.value, "mine.json", "the scaling of its training")
+    assert all(map(torch.equal, before, chain(model)[1]))
+    assert read_weights(tmp_path / "mine.json", model, "unit") is model
+
+
 def damaged(kept: dict) -> dict[str, bytes]:
     """What a file of weights may look like that is none."""
     whole, letters = json.dumps(kept).encode(), kept["weights"]
@@ -273,7 +284,7 @@ def test_what_is_no_file_of_weights_is_refused_and_changes_nothing(damage, descr
     model = seeded(FullLeNet1, 1)
     before = [tensor.clone() for tensor in chain(model)[1]]
     with pytest.raises(ValueError, match=r"is no file of weights|another network's weights|cannot be used") as caught:
-        read_weights(path, model)
+        read_weights(path, model, "unit")
     sentence(caught.value, "mine.json")
     assert all(map(torch.equal, before, chain(model)[1]))
 
