@@ -101,3 +101,15 @@ def test_buttons_open_the_paired_notebook(site, html, page):
     downloads = [link for link in links if urlsplit(link).path.endswith(".ipynb") and not urlsplit(link).netloc]
     assert len(downloads) == 1
     assert (site / "book" / downloads[0]).resolve().read_bytes() == page.notebook.read_bytes()
+
+
+def test_figures_of_one_page_share_their_letters_and_miss_none(site):
+    figures = 0
+    for path in (site / "book").glob("*.html"):
+        svgs = re.findall(r'<svg[^>]*class="book-figure".*?</svg>', path.read_text("utf8"), re.DOTALL)
+        ids = re.findall(r'\bid="([^"]+)"', "".join(svgs))
+        used = re.findall(r'(?:href="|url\()#([^")]+)', "".join(svgs))
+        assert len(ids) == len(set(ids)), path.name
+        assert set(used) <= set(ids), path.name
+        figures += len(svgs)
+    assert figures > 50
