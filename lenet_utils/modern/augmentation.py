@@ -25,7 +25,8 @@ from lenet_utils.training import History, default_config, train
 class Distortions:
     """How far digits are moved, and how much their strokes change; each is drawn evenly from its range.
 
-    Chosen on the validation images of MNIST and the training images of USPS, with seeds below 100.
+    Chosen on the validation images of MNIST and the training images of USPS, with seed 0; but the lower threshold was
+    raised from 0.15 to 0.2 afterwards, because 0.15 makes paper grey.
 
     Attributes
     ----------
