@@ -161,9 +161,9 @@ def site(request) -> Path:
     return SITE
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """One Chromium for all tests: Playwright can be started only once in a process."""
+    """One Chromium for a module: while Playwright runs, no test can start an event loop of its own."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip install -e '.[test]'")
     program = next(filter(None, map(shutil.which, BROWSERS)), None)
     if program is None:

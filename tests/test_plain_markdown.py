@@ -97,7 +97,7 @@ def test_a_label_is_in_use_once(book):
     ("source", "wanted"),
     [
         ("Plain *text*, `{ref}` in code, $a_{[1]}(x)$.", "Plain *text*, `{ref}` in code, $a_{[1]}(x)$."),
-        ("a\n\n% varies\n(here-too)=\n\nb", "a\n\nb"),
+        ("a\n\n% remark\n(here-too)=\n\nb", "a\n\nb"),
         ("{ref}`here`", "[A place (of sorts)](#A-place-%28of-sorts%29)"),
         ("{ref}`*that* place <here>`", "[*that* place](#A-place-%28of-sorts%29)"),
         ("{ref}`first`", "[First steps](#First-steps)"),
@@ -167,7 +167,7 @@ def test_a_check_with_choices_lists_them_and_hides_what_is_right(plain):
     ],
 )
 def test_solutions_are_folded_and_their_code_can_be_run(book, form):
-    inside = "So:\n\n```python\nprint(1)\n```\n\n% varies\n```text\n1\n```\n\n```python\nx\n```\n\nThus {eq}`eq-first`."
+    inside = "So:\n\n```python\nprint(1)\n```\n\n% remark\n```text\n1\n```\n\n```python\nx\n```\n\nThus {eq}`eq-first`."
     text, *code = PlainMarkdown(book, "first").pieces(form.format(inside))
     assert code == [Piece("solution", "print(1)"), Piece("solution", "x")]
     assert text.text == (

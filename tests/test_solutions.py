@@ -1,12 +1,13 @@
 """Every solution's Python runs after its chapter's last cell, and prints what the page says it prints.
 
-The text is the page's own.  Printed numbers are compared on MNIST, for which they are given, to within 5 per cent, or
-35 where training on another processor may end elsewhere.
+The text is the page's own.  Printed numbers are compared on MNIST, for which they are given, to within 5 per cent; of
+those that depend on a trained network, another one on each processor, only that there are as many, and the words.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 import subprocess
 import sys
@@ -90,9 +91,9 @@ def test_a_solution_prints_what_the_page_says(executed, name, label):
     (page,) = [page for page in PAGES if page.name == name]
     printed, failure = executed(page)[label]
     assert failure is None, failure
-    for (_, varies, wanted), got in zip(page.solutions[label], printed, strict=True):
+    for (_, instance, wanted), got in zip(page.solutions[label], printed, strict=True):
         if wanted and HAS_MNIST:
-            assert same(wanted, got, 0.35 if varies else 0.05), f"the page says\n{wanted}\nbut it prints\n{got}"
+            assert same(wanted, got, math.inf if instance else 0.05), f"the page says\n{wanted}\nbut it prints\n{got}"
 
 
 def same(wanted: str, got: str, tolerance: float = 0.05) -> bool:
@@ -102,7 +103,7 @@ def same(wanted: str, got: str, tolerance: float = 0.05) -> bool:
     found = re.fullmatch(pattern, " ".join(got.split()))
     values = [_value(text) for text in NUMBER.findall(wanted)]
     return bool(found) and all(
-        _value(one) == pytest.approx(other, rel=tolerance, abs=1e-9)
+        math.isinf(tolerance) or _value(one) == pytest.approx(other, rel=tolerance, abs=1e-9)
         for one, other in zip(found.groups(), values, strict=True)
     )
 
@@ -127,12 +128,18 @@ def test_numbers_are_compared_with_care(wanted, got, agree):
     assert same(wanted, got) is agree
 
 
+def test_an_instance_has_the_same_words_and_as_many_numbers():
+    assert same("0 of 120, map 3", "2 of 120, map 0", math.inf)
+    assert not same("0 of 120, map 3", "2 of 120, kernel 0", math.inf)
+    assert not same("slopes: 1 2 3", "slopes: 1 2", math.inf)
+
+
 def test_python_is_found_in_both_forms_of_a_solution(tmp_path):
     path = tmp_path / "page.md"
     path.write_text(
         "```{solution-start} one\n:class: dropdown\n```\nSo:\n\n```python\nprint(1)\n```\n\n```text\n1\n```\n"
         "```{solution-end}\n\n````{solution} two\n:class: dropdown\n\n```python\nx = 2\n```\n\n"
-        "```python\nx\n```\n\n% varies\n```text\n2\n```\n````\n"
+        "```python\nx\n```\n\nOn our machine, for instance:\n\n```text\n2\n```\n````\n"
     )
-    two = [("x = 2\n", "", ""), ("x\n", "varies", "2\n")]
+    two = [("x = 2\n", "", ""), ("x\n", "On our machine", "2\n")]
     assert Page(path).solutions == {"one": [("print(1)\n", "", "1\n")], "two": two}

@@ -222,7 +222,7 @@ def test_a_failing_cell_fails_the_build_and_is_named_in_the_last_line(small_book
     ("name", "value", "parts"),
     [
         ("LENET_DATASET", "mnisst", ("'mnisst'", "Did you mean 'mnist'?")),
-        ("LENET_DATASET", "fashion-mnist", ("Fashion-MNIST", "download")),
+        ("LENET_DATASET", "fashion-mnist", ("train-images-idx3-ubyte.gz is missing", "set LENET_DATASET=digits")),
     ],
 )
 def test_an_impossible_setting_is_named_in_the_last_line(small_book, book_environment, name, value, parts):

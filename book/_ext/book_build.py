@@ -160,7 +160,7 @@ def execute_side_by_side(app: Sphinx, env: BuildEnvironment, docnames: list[str]
             name = path.relative_to(ROOT)
             if error is not None:
                 failures.append(_told(name, stale[path], error))
-                logger.debug("%s", error)  # with its traceback: jupyter-book build . -v
+                logger.verbose("%s", error)  # with its traceback: jupyter-book build . -v
                 continue
             logger.info("executed %s in %.1f s", name, seconds)
             bundle = CacheBundleIn(stale[path], str(path), data={"execution_seconds": seconds})

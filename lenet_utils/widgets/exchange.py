@@ -15,7 +15,7 @@ from lenet_utils import storage
 from lenet_utils.counting import evaluating, record_layers
 from lenet_utils.original.layers import RBFOutput, ScaledTanh, SparseConv2d, Subsampling
 from lenet_utils.paths import read_file, write_file
-from lenet_utils.preprocessing import prepare
+from lenet_utils.preprocessing import SCALINGS, prepare
 
 FORMAT = "lenet-book network 1"
 SQUASHES = {nn.Tanh: "tanh", nn.ReLU: "relu", nn.Sigmoid: "sigmoid", ScaledTanh: "scaled"}
@@ -113,9 +113,10 @@ def read_weights(path: str | os.PathLike, model: nn.Module, scaling: str | None 
     layers, tensors = chain(model)
     if found.get("layers") != json.loads(json.dumps(layers)):
         raise ValueError(f"{path.name} holds another network's weights than {type(model).__name__}'s: build that one.")
-    wanted = _range(model, scaling)
-    if {name: found.get(name) for name in wanted} != wanted:
-        raise ValueError(f"{path.name} learned from images on another scale: name the scaling of its training.")
+    if not _same_range(found, _range(model, scaling)):
+        fitting = [name for name in SCALINGS if _same_range(found, _range(model, name))]
+        told = f"scaled as {fitting[0]!r}: pass that scaling" if fitting else "of no scaling that is known: train again"
+        raise ValueError(f"{path.name} learned from images {told}.")
     try:
         storage.unpack(found, tensors)
     except ValueError as error:
@@ -151,6 +152,14 @@ def _range(model: nn.Module, scaling: str | None) -> dict[str, float]:
     scaling = scaling or getattr(model, "scaling", "standard")
     paper, ink = (float(prepare(torch.full((1, 28, 28), v), 28, scaling).mean()) for v in (0.0, 1.0))
     return {"offset": paper, "scale": ink - paper}
+
+
+def _same_range(found: dict, wanted: dict[str, float]) -> bool:
+    """Whether a file's range is the wanted one, but for the last digits of another processor."""
+    return all(
+        isinstance(found.get(name), (int, float)) and math.isclose(found[name], value, rel_tol=1e-4, abs_tol=1e-6)
+        for name, value in wanted.items()
+    )
 
 
 def _input_size(model: nn.Module) -> int:

@@ -234,9 +234,9 @@ def test_weights_of_another_scaling_are_refused(tmp_path):
     write_weights(tmp_path / "mine.json", describe(seeded(FullLeNet1, 0), scaling="unit"))
     model = seeded(FullLeNet1, 1)
     before = [tensor.clone() for tensor in chain(model)[1]]
-    with pytest.raises(ValueError, match="on another scale") as caught:
+    with pytest.raises(ValueError, match="pass that scaling") as caught:
         read_weights(tmp_path / "mine.json", model)
-    sentence(caught.value, "mine.json", "the scaling of its training")
+    sentence(caught.value, "mine.json", "scaled as 'unit'")
     assert all(map(torch.equal, before, chain(model)[1]))
     assert read_weights(tmp_path / "mine.json", model, "unit") is model
 

@@ -118,12 +118,11 @@ def test_canvases_turn_with_the_page(change, show, digits):
     page = show(DrawPad(seeded(FullLeNet1, 0), digits.class_names, "unit"), color_scheme="light")
     page.add_style_tag(content=style)
     page.locator("canvas.pad").click(position={"x": 100, "y": 100})
-    ink = """() => new Promise((done) => requestAnimationFrame(() => setTimeout(() =>
-        done(document.querySelector('canvas.pad').getContext('2d').getImageData(0, 0, 280, 280).data
-            .reduce((most, value, n) => n % 4 < 3 ? Math.max(most, value) : most, 0)))))"""
-    assert page.evaluate(ink) < 100
+    ink = """document.querySelector('canvas.pad').getContext('2d').getImageData(0, 0, 280, 280).data
+        .reduce((most, value, n) => n % 4 < 3 ? Math.max(most, value) : most, 0)"""
+    page.wait_for_function(f"{ink} < 100")
     if change == "data-theme":
         page.evaluate("() => { document.documentElement.dataset.theme = 'dark'; }")
     else:
         page.emulate_media(color_scheme="dark")
-    assert page.evaluate(ink) > 200
+    page.wait_for_function(f"{ink} > 200")
