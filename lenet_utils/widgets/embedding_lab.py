@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import base64
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from lenet_utils.widgets.exchange import describe
 from lenet_utils.widgets.page import Widget
 
 SIDE = 16  # of an image, in pixels: 28×28 would be half of all that the page carries
 GREYS = 4
 PLACES = 1_024  # along each axis of a picture
 STEPS = 10  # of a unit's value: 76 % of ten neighbours in F6 stay the same (benchmarks/embedding_lab_speed.json)
+DRAWING = ("network", "image", "drawing")  # programs that are needed only where readers draw
 
 
 class EmbeddingLab(Widget):
     """Pictures of the same images by several layers, untrained and trained, to look into.
 
     A reader chooses the layer and the network, sees the image of a point, its label and the network's answer, encircles
-    points and counts them by class; from layer to layer each point moves to its new place.  A new image can be marked
-    among the points by its neighbours in ``features``: ``place(features)`` of the element's ``lab``.
+    points and counts them by class; from layer to layer each point moves to its new place.  Given the network itself,
+    the page also takes a drawing, and marks it among the points by its neighbours in ``features``.
 
     Parameters
     ----------
@@ -37,6 +40,9 @@ class EmbeddingLab(Widget):
     features : numpy.ndarray, shape (N, D)
         What the last of these layers of the trained network passes on.
     class_names : sequence of str
+    model : torch.nn.Module, optional
+        The trained network, with a layer of the last picture's name, in any case; see
+        :func:`lenet_utils.widgets.exchange.describe` for what can be computed in a page.
 
     Raises
     ------
@@ -46,7 +52,7 @@ class EmbeddingLab(Widget):
     Notes
     -----
     The page carries images of 16×16 pixels in four greys, places in 1,024 steps along each axis, and each number of
-    ``features`` in ten steps: for 2,000 digits 185 kB, of which the images are 64 and F6 is 58.
+    ``features`` in ten steps: for 2,000 digits 185 kB, of which the images are 64 and F6 is 58.  A LeNet-5 adds 165.
     """
 
     name = "embedding-lab"
@@ -61,6 +67,7 @@ class EmbeddingLab(Widget):
         trained: Mapping[str, np.ndarray],
         features: np.ndarray,
         class_names: Sequence[str] = "0123456789",
+        model: nn.Module | None = None,
     ) -> None:
         _check(images, labels, answers, untrained, trained, features, class_names)
         distinct, which = _distinct(untrained, trained)
@@ -85,10 +92,23 @@ class EmbeddingLab(Widget):
                 "packed": base64.b64encode(packed).decode(),
             }
         )
+        if model is not None:
+            self.programs = (*DRAWING, *self.programs)
+            self.spec |= _to_draw(model, list(trained)[-1], features.shape[1], class_names)
 
     def __repr__(self) -> str:
         layers = ", ".join(self.spec["layers"])
         return f"EmbeddingLab({self.spec['count']:,} images, {layers}): shown in notebooks and on the site"
+
+
+def _to_draw(model: nn.Module, title: str, size: int, class_names: Sequence[str]) -> dict[str, object]:
+    """The network that reads drawings, and which of its layers is the last picture's."""
+    network = describe(model, class_names)
+    sizes = {row["name"]: math.prod(row["shape"]) for row in network["layers"]}
+    last = title.lower()
+    if sizes.get(last) != size:
+        raise ValueError(f"{type(model).__name__} has no layer {last!r} of {size} numbers: its layers are {sizes}.")
+    return {"network": network, "last": last}
 
 
 def _check(

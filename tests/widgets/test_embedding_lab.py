@@ -12,9 +12,17 @@ from conftest import sentence
 from matplotlib.path import Path as Polygon
 from PIL import Image
 
+from lenet_utils.embedding import activations
+from lenet_utils.evaluation import predict
+from lenet_utils.models import LeNet5, seeded
+from lenet_utils.preprocessing import normalise, prepare
+from lenet_utils.recipes.networks import FullLeNet1
 from lenet_utils.widgets.embedding_lab import EmbeddingLab
+from widgets.pads import SEVEN, draw, shorten
 
 COUNT, LAYERS = 300, ("pixels", "S4", "F6")
+ALPHA = """Array.from(document.querySelector('canvas.pad').getContext('2d').getImageData(0, 0, 280, 280).data)
+    .filter((_, i) => i % 4 === 3)"""
 in_browser = [pytest.mark.slow, pytest.mark.browser]
 
 
@@ -159,6 +167,52 @@ class TestNumbers:
         page = show_lab()
         refusal = ask(page, "try { lab.place([1, 2]); } catch (error) { return error.message; }")
         assert refusal == "place() needs the 84 numbers of F6; got 2."
+
+
+class TestDrawing:
+    pytestmark = in_browser
+
+    @pytest.fixture
+    def drawn_on(self, show, given, digits):
+        """A page with a lab whose features are a network's own, and that network."""
+        model = shorten(seeded(lambda: LeNet5("relu"), 0))
+        features = activations(model, prepare(digits.test_images[:COUNT]), "f6")
+        page = show(
+            EmbeddingLab(**given | {"features": features, "model": model}), viewport={"width": 900, "height": 1200}
+        )
+        page.get_by_text("Place a drawing of your own").click()
+        return page, model, features
+
+    def test_a_drawing_lies_among_its_neighbours_in_f6(self, drawn_on):
+        page, model, features = drawn_on
+        draw(page, *SEVEN)
+        page.wait_for_function("document.querySelector('.lenet-widget').lab.inside().length === 10")
+        image = normalise(np.array(page.evaluate(ALPHA)).reshape(280, 280))
+        query = activations(model, prepare(image[None]), "f6")[0]
+        step = np.maximum(np.ptp(features, axis=0), 1e-6) / 9
+        rounded = features.min(0) + step * np.round((features - features.min(0)) / step)
+        far = np.linalg.norm(rounded - query, axis=1)
+        np.testing.assert_allclose(np.sort(far[ask(page, "return lab.inside()")]), np.sort(far)[:10], rtol=1e-3)
+        assert page.locator(".read").inner_text().startswith(f"Read as {int(predict(model, prepare(image[None])))} (")
+        page.locator(".yours .clear").click()
+        page.wait_for_function("document.querySelector('.lenet-widget').lab.inside().length === 0")
+        assert page.locator(".read").inner_text() == "Draw a digit."
+        page.locator(".yours .undo").click()
+        page.wait_for_function("document.querySelector('.lenet-widget').lab.inside().length === 10")
+
+    def test_keys_and_fingers_draw_too_and_it_is_accessible(self, drawn_on, accessible):
+        page, _, _ = drawn_on
+        page.locator("canvas.pad").focus()
+        for key in ("Space", *["ArrowDown"] * 5):
+            page.keyboard.press(key)
+        page.wait_for_function("document.querySelector('.lenet-widget').lab.inside().length === 10")
+        assert "Pen down" in page.locator(".heard").inner_text()
+        accessible(page)
+
+    def test_another_network_is_refused(self, given):
+        with pytest.raises(ValueError, match="has no layer 'f6' of 84 numbers") as caught:
+            EmbeddingLab(**given, model=seeded(FullLeNet1, 0))
+        sentence(caught.value, "FullLeNet1")
 
 
 def lab_places(lab: EmbeddingLab) -> np.ndarray:
@@ -496,7 +550,7 @@ class TestPicture:
     def test_accessible_and_no_wider_than_the_page(self, show_lab, accessible, scheme, width):
         page = show_lab(color_scheme=scheme, viewport={"width": width, "height": 800})
         page.get_by_role("button", name="The 25 nearest to it").click()
-        page.locator("summary").click()
+        page.get_by_text("Mouse, fingers, keys").click()
         accessible(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         page.locator(".net").select_option("2")

@@ -35,7 +35,6 @@ function startPad(root, spec) {
     get(".judge").hidden = judged || !answer || (kind !== "stroke" && kind !== "picture");
     tell(".held", !answer || before === undefined ? "" : before === answer.best ? `The answer holds: ${names[before]}.`
       : `The answer breaks: ${names[before]} became ${names[answer.best]}.`);
-    if (image) root.dispatchEvent(new CustomEvent("lenet-seen", { detail: { image, network }, bubbles: true }));
   }
 
   function showAnswer(answer, outputs, image) {

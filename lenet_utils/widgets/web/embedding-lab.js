@@ -266,8 +266,30 @@ async function startLab(root, spec) {
     return found;
   }
 
+  /** Let the reader draw, and place the drawing when the pen rests. */
+  function drawn() {
+    const network = makeNetwork(spec.network), last = network.layers.find(({ name }) => name === spec.last);
+    let resting;
+    function look() {
+      const image = normalise(surface.ink(), SIDE, SIDE)?.image, answer = image && answerOf(spec.network, network.run(image));
+      drawNumbers(find(".normal"), image ?? [], 28, 28, { limit: 1, colours });
+      find(".read").textContent = answer
+        ? `Read as ${names[answer.best]} (${(100 * answer.shares[answer.best]).toFixed(0)} %).` : "Draw a digit.";
+      place(image ? last.values : null);
+    }
+    const surface = makeSurface(find(".pad"), () => {
+      clearTimeout(resting);
+      resting = setTimeout(look, 100);
+    }, (words) => { find(".heard").textContent = words; });
+    find(".undo").addEventListener("click", surface.undo);
+    find(".clear").addEventListener("click", surface.clear);
+    find(".yours").hidden = false;
+    onNewColours(() => { surface.redraw(); look(); });
+  }
+
   restyle();
   show();
+  if (spec.network) drawn();
   root.lab = { place, points, labels, answers, places, image, inside: () => [...(inside ?? [])], current: marks.current };
 }
 
