@@ -6,7 +6,6 @@ From the command line: ``python -m lenet_utils.predict FILE…``.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import io
 import os
 import struct
@@ -22,13 +21,13 @@ from scipy import ndimage
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor, nn
 
-from lenet_utils.data import load
-from lenet_utils.downloads import DataError
 from lenet_utils.evaluation import outputs, predicted_classes
 from lenet_utils.models import LeNet5
+from lenet_utils.modern.augmentation import pad_network
 from lenet_utils.paths import read_file
 from lenet_utils.preprocessing import normalise, prepare
-from lenet_utils.training import TrainingError
+from lenet_utils.run_store import ResultsError
+from lenet_utils.widgets.exchange import read_weights
 
 LARGEST = 100_000_000  # pixels that are decoded
 SIDE = 1_024  # pixels, at most, of the picture in which the digit is looked for
@@ -285,15 +284,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m lenet_utils.predict",
         description="Read the one handwritten digit in each picture: a photograph, a scan or a drawing, dark on light "
-        "or light on dark.  The network is the book's; it is trained on first use, in a minute or so.",
+        "or light on dark.  The network is that of the book's first page.",
     )
     parser.add_argument("file", nargs="+", help="a picture in any format that Pillow reads")
     parser.add_argument("--weights", metavar="FILE", help="weights that a page or DrawPad(model).save(FILE) wrote")
     options = parser.parse_args(arguments)
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # standard output is for answers
-            model = _network(options.weights)
-    except (DataError, TrainingError, OSError, ValueError) as problem:
+        model = read_weights(options.weights, LeNet5("relu")) if options.weights else pad_network()
+    except (ResultsError, OSError, ValueError) as problem:
         print(problem, file=sys.stderr)
         return 1
     failed = False
@@ -305,14 +303,6 @@ def main(arguments: list[str] | None = None) -> int:
             failed = True
             print(f"{file}: {problem}", file=sys.stderr)
     return int(failed)
-
-
-def _network(weights: str | None) -> nn.Module:
-    """The network that the command line asks: one of a file of weights, else the book's own."""
-    from lenet_utils.modern.augmentation import pad_network
-    from lenet_utils.widgets.exchange import read_weights
-
-    return read_weights(weights, LeNet5("relu")) if weights else pad_network(load())[0]
 
 
 if __name__ == "__main__":

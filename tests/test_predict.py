@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -303,18 +302,25 @@ def test_the_command_line_reads_files_and_names_those_it_cannot(network, digits,
     assert (again, err) == (out, f"{bad}: bad.png is no picture that Pillow can read: give a PNG or JPEG file.\n")
 
 
-def test_the_command_line_trains_the_books_network(few, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("LENET_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(
-        predict, "load", lambda: replace(few, train_images=few.train_images[:32], train_labels=few.train_labels[:32])
-    )
-    picture = saved(on_paper(few.train_images[0]), "PNG", tmp_path / "good.png")
-    assert predict.main([picture]) == 0
+def test_the_command_line_asks_the_network_of_the_first_page(digits, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("LENET_DATA_DIR", str(tmp_path / "no-data"))
+    images, labels = digits.one_of_each()
+    pictures = [saved(on_paper(image), "PNG", tmp_path / f"{n}.png") for n, image in enumerate(images)]
+    assert predict.main(pictures) == 0
     out, err = capsys.readouterr()
-    assert out.startswith(f"{picture}: ")
-    assert out.count("\n") == 1
-    assert "epoch" in err
-    assert len(list(tmp_path.glob("LeNet5-*.pt"))) == 1  # kept
+    answers = [line.split(": ")[1][0] for line in out.splitlines()]
+    assert sum(answer == str(int(label)) for answer, label in zip(answers, labels, strict=True)) >= 9
+    assert err == ""
+
+
+def test_a_damaged_network_is_told_in_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("LENET_RESULTS_DIR", str(tmp_path))
+    (tmp_path / "pad-network-seed100.json").write_text("{}")
+    assert predict.main(["any.png"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert "pad-network" in err
 
 
 def test_the_command_line_refuses_weights_that_are_none(tmp_path, capsys):

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lenet_utils.checkpoints import trained
+from lenet_utils import storage
+from lenet_utils.checkpoints import from_results
 from lenet_utils.data import ImageDataset, load
 from lenet_utils.device import device_name, pick_device
 from lenet_utils.evaluation import error_rate, predict
@@ -18,7 +19,9 @@ from lenet_utils.models import seeded
 from lenet_utils.modern.experiments import network
 from lenet_utils.preprocessing import prepare
 from lenet_utils.run_store import Experiment, Run
-from lenet_utils.training import History, default_config, train
+from lenet_utils.training import default_config, train
+
+SEEDS = tuple(range(100, 105))
 
 
 @dataclass(frozen=True)
@@ -127,18 +130,16 @@ def with_distorted_copies(dataset: ImageDataset, seed: int, num_copies: int = 1)
     )
 
 
-def pad_network(dataset: ImageDataset, seed: int = 100, progress: bool = True) -> tuple[nn.Module, History]:
-    """The network of the drawing pad, and how it was trained, as :func:`lenet_utils.checkpoints.trained` returns them.
-
-    The book's own recipe for ``dataset``, on its training images and a distorted copy of each; ``seed`` decides copies,
-    initial weights and order.
-    """
-    config = replace(default_config(dataset), seed=seed)
-    return trained(network, with_distorted_copies(dataset, seed), config, progress)
+def pad_network() -> nn.Module:
+    """The network of the drawing pad, as a stored run left it; see :func:`lenet_utils.checkpoints.from_results`."""
+    return from_results("pad-network", seeded(network, SEEDS[0]))
 
 
 def measure(run: Run, num_copies: int) -> None:
-    """Train one seed on MNIST; count what it misreads of MNIST, USPS and scikit-learn's digits, none of them seen."""
+    """Train one seed on MNIST; count what it misreads of MNIST, USPS and scikit-learn's digits, none of them seen.
+
+    What the first seed learned is stored as well, where it learned from copies.
+    """
     mnist, usps, digits = (load(name) for name in ("mnist", "usps", "digits"))
     config = replace(default_config(mnist), seed=run.seed)
     recipe = {name: value for name, value in asdict(config).items() if name != "seed"}
@@ -154,6 +155,8 @@ def measure(run: Run, num_copies: int) -> None:
         ),
     }
     run.notes = {"device": device_name(pick_device()), **history.speed()}
+    if num_copies and run.seed == SEEDS[0]:
+        run.notes["learned"] = storage.pack(model.parameters())
     for name, (images, labels) in unseen.items():
         error = error_rate(predict(model, prepare(images)), labels)
         measured = {"dataset": name, "images": len(labels), "test_error": error}
@@ -164,7 +167,7 @@ def measure(run: Run, num_copies: int) -> None:
 def _experiment(name: str, what: str, num_copies: int) -> Experiment:
     configuration = {"num_copies": num_copies, "distortions": asdict(Distortions())}
     summary = f"LeNet-5 trained on MNIST {what}, on MNIST, USPS and scikit-learn's digits"
-    return Experiment(name, summary, partial(measure, num_copies=num_copies), configuration, tuple(range(100, 105)))
+    return Experiment(name, summary, partial(measure, num_copies=num_copies), configuration, SEEDS)
 
 
 EXPERIMENTS = {
