@@ -12,7 +12,6 @@ from lenet_utils.data import ImageDataset
 from lenet_utils.device import machine_name, pick_device
 from lenet_utils.models import seeded
 from lenet_utils.paths import cache_dir
-from lenet_utils.run_store import ResultsError, load_results
 from lenet_utils.training import History, TrainConfig, default_config, train
 
 
@@ -73,34 +72,3 @@ def trained(
         except OSError as error:
             print(f"The trained network was not kept: {error}")
         return model, history
-
-
-def from_results(experiment: str, model: nn.Module) -> nn.Module:
-    """Give a network what the first stored run of an experiment learned, its weights rounded to sixteen bits.
-
-    Parameters
-    ----------
-    experiment : str
-        One whose first run keeps its network.
-    model : torch.nn.Module
-        Of the same structure; its weights are replaced.
-
-    Returns
-    -------
-    torch.nn.Module
-        The same model, in evaluation mode.
-
-    Raises
-    ------
-    lenet_utils.run_store.ResultsError
-        If the run is missing or damaged.
-    """
-    record = load_results(experiment)[0]
-    try:
-        storage.unpack(record["notes"]["learned"], model.parameters())
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ResultsError(
-            f"The results file of {experiment!r} is damaged ({error}): run python -m lenet_utils.runs {experiment} "
-            "--again."
-        ) from None
-    return model.eval()

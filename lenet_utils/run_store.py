@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from lenet_utils import storage
 from lenet_utils.paths import cache_dir, read_file, results_dir, stored_results, write_file
@@ -149,7 +149,7 @@ class Run:
 
     def record(self) -> dict:
         """What goes into the results file."""
-        return _finite({"kind": KIND, "schema": SCHEMA, **{name: getattr(self, name) for name in OWN}})
+        return storage.finite({"kind": KIND, "schema": SCHEMA, **{name: getattr(self, name) for name in OWN}})
 
 
 def open_run(experiment: Experiment, seed: int, again: bool = False) -> Run:
@@ -302,15 +302,15 @@ def load_results(experiment: str, complete: bool = True) -> list[dict]:
     return records
 
 
+def learned(experiment: str, model: nn.Module) -> nn.Module:
+    """Give a network what the first stored run of an experiment learned; ResultsError if that was not kept."""
+    try:
+        storage.unpack(load_results(experiment)[0]["notes"].get("learned"), model.parameters())
+    except ValueError as error:
+        raise ResultsError(f"{error} Run python -m lenet_utils.runs {experiment} --again.") from None
+    return model.eval()
+
+
 def as_json(configuration: dict) -> dict:
     """The same as it comes back from a file: tuples as lists."""
     return json.loads(json.dumps(configuration))
-
-
-def _finite(value: object) -> object:
-    """The same with None for numbers that JSON does not have."""
-    if isinstance(value, dict):
-        return {name: _finite(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

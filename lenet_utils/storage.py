@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import math
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -117,12 +118,22 @@ def unpack(packed: dict[str, object], tensors: Iterable[Tensor]) -> None:
     count = sum(tensor.numel() for tensor in tensors)
     try:
         raw = base64.b64decode(packed["weights"], validate=True)
+        check = packed["check"]
     except (KeyError, TypeError, ValueError):
-        raw = b""
+        raw, check = b"", None
     values = np.frombuffer(raw, "<f2") if len(raw) == 2 * count else np.array([np.nan])
-    if packed.get("check") != zlib.crc32(raw) or not np.isfinite(values).all():
+    if check != zlib.crc32(raw) or not np.isfinite(values).all():
         raise ValueError(f"The weights are damaged: they are no {count:,} numbers that agree with their checksum.")
     with torch.no_grad():
         parts = torch.from_numpy(values.astype(np.float32)).split([tensor.numel() for tensor in tensors])
         for tensor, part in zip(tensors, parts, strict=True):
             tensor.copy_(part.reshape(tensor.shape))
+
+
+def finite(value: object) -> object:
+    """The same with None for numbers that JSON does not have."""
+    if isinstance(value, dict):
+        return {name: finite(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

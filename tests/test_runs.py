@@ -11,6 +11,7 @@ import pytest
 import torch
 from conftest import sentence
 from tiny import measured, tiny
+from torch import nn
 
 from lenet_utils import paths, run_store, runs, storage
 from lenet_utils.original.experiments import PaperTraining
@@ -18,6 +19,7 @@ from lenet_utils.run_store import (
     MissingResultsError,
     ResultsError,
     Run,
+    learned,
     load_results,
     results_path,
     state_path,
@@ -396,3 +398,11 @@ def test_the_command_line_runs_all(monkeypatch):
 def no_passes():
     """What is left of a run that was carried out elsewhere: as much as the command line prints."""
     return type("Done", (), {"passes": []})()
+
+
+def test_a_run_that_kept_no_network_is_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("LENET_RESULTS_DIR", str(tmp_path))
+    run_store.write(Run("tiny", 0, complete=True).record())
+    with pytest.raises(ResultsError) as caught:
+        learned("tiny", nn.Linear(2, 1))
+    sentence(caught.value, "3 numbers", "python -m lenet_utils.runs tiny --again")

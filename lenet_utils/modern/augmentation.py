@@ -11,14 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lenet_utils import storage
-from lenet_utils.checkpoints import from_results
 from lenet_utils.data import ImageDataset, load
 from lenet_utils.device import device_name, pick_device
 from lenet_utils.evaluation import error_rate, predict
 from lenet_utils.models import seeded
 from lenet_utils.modern.experiments import network
 from lenet_utils.preprocessing import prepare
-from lenet_utils.run_store import Experiment, Run
+from lenet_utils.run_store import Experiment, Run, learned
 from lenet_utils.training import default_config, train
 
 SEEDS = tuple(range(100, 105))
@@ -131,8 +130,8 @@ def with_distorted_copies(dataset: ImageDataset, seed: int, num_copies: int = 1)
 
 
 def pad_network() -> nn.Module:
-    """The network of the drawing pad, as a stored run left it; see :func:`lenet_utils.checkpoints.from_results`."""
-    return from_results("pad-network", seeded(network, SEEDS[0]))
+    """The network of the drawing pad, as a stored run left it; see :func:`lenet_utils.run_store.learned`."""
+    return learned("pad-network", seeded(network, SEEDS[0]))
 
 
 def measure(run: Run, num_copies: int) -> None:

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from lenet_utils import storage
-from lenet_utils.checkpoints import from_results
 from lenet_utils.data import ImageDataset, load
 from lenet_utils.evaluation import evaluate
 from lenet_utils.fingerprints import state_fingerprint
@@ -25,7 +24,7 @@ from lenet_utils.original.losses import loss_function
 from lenet_utils.original.network import LeNet5Original
 from lenet_utils.original.optimizer import MU, NUM_SAMPLES, curvatures, paper_eta
 from lenet_utils.preprocessing import pad, prepare
-from lenet_utils.run_store import Experiment, Run
+from lenet_utils.run_store import Experiment, Run, learned
 
 FIRST_STEPS = 50  # after which a run's weights are recorded, so that they can be checked
 CHUNK = 5_000  # patterns prepared at once
@@ -228,8 +227,8 @@ def measure(run: Run, config: OriginalConfig, keep: bool = False) -> None:
 
 
 def stored_network() -> LeNet5Original:
-    """LeNet-5 of 1998 as a stored run of its whole training left it (:func:`lenet_utils.checkpoints.from_results`)."""
-    return from_results(KEPT, LeNet5Original(generator=torch.Generator().manual_seed(0)))
+    """LeNet-5 of 1998 as a stored run of its whole training left it (:func:`lenet_utils.run_store.learned`)."""
+    return learned(KEPT, LeNet5Original(generator=torch.Generator().manual_seed(0)))
 
 
 def _experiment(name: str, summary: str, seeds: Iterable[int], keep: bool = False, **changes: object) -> Experiment:

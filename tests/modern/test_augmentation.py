@@ -13,14 +13,13 @@ from conftest import sentence
 from scipy import ndimage
 
 from lenet_utils import runs
-from lenet_utils.checkpoints import from_results
 from lenet_utils.evaluation import error_rate, predict
 from lenet_utils.models import seeded
 from lenet_utils.modern import augmentation
 from lenet_utils.modern.augmentation import Distortions, distort, pad_network, redraw, with_distorted_copies
 from lenet_utils.modern.experiments import network
 from lenet_utils.preprocessing import prepare
-from lenet_utils.run_store import Experiment, as_json, load_results
+from lenet_utils.run_store import Experiment, as_json, learned, load_results
 from lenet_utils.training import TrainConfig, default_config, train
 
 STILL = Distortions(shift=0, turn=0, scaling=0, squeezing=0, shear=0, stroke_share=0)
@@ -156,15 +155,15 @@ def test_the_first_seed_keeps_what_it_learned(digits, few, tmp_path, monkeypatch
     monkeypatch.setenv("LENET_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(augmentation, "load", lambda name: few)
     monkeypatch.setattr(augmentation, "default_config", lambda _: TrainConfig(num_epochs=1))
-    for copies, kept in ((1, True), (0, False)):
+    for copies, stored in ((1, True), (0, False)):
         experiment = Experiment(f"tiny-{copies}", "", partial(augmentation.measure, num_copies=copies), {})
         runs.run(experiment, seed=100)
         (record,) = load_results(experiment.name)
-        assert ("learned" in record["notes"]) is kept
-    learned = from_results("tiny-1", seeded(network, 1))
+        assert ("learned" in record["notes"]) is stored
+    kept = learned("tiny-1", seeded(network, 1))
     model = seeded(network, 100)
     train(model, with_distorted_copies(few, 100), TrainConfig(num_epochs=1, seed=100), progress=False)
-    for read, own in zip(learned.parameters(), model.parameters(), strict=True):
+    for read, own in zip(kept.parameters(), model.parameters(), strict=True):
         assert torch.equal(read, own.half().float())
 
 
