@@ -22,8 +22,9 @@ import sys
 import time
 
 from lenet_utils import storage
-from lenet_utils.checks import choose
+from lenet_utils.checks import checked, choose
 from lenet_utils.downloads import DataError
+from lenet_utils.family import zip_codes
 from lenet_utils.modern import augmentation, maps_off, search, shifts
 from lenet_utils.modern import experiments as of_today
 from lenet_utils.original import ablation
@@ -39,12 +40,14 @@ EXPERIMENTS: dict[str, Experiment] = {
     **shifts.EXPERIMENTS,
     **maps_off.EXPERIMENTS,
     **augmentation.EXPERIMENTS,
+    **zip_codes.EXPERIMENTS,
     **of_1998.EXPERIMENTS,
     **ablation.EXPERIMENTS,
     **since_then.EXPERIMENTS,
 }
 
 
+@checked
 def run(experiment: Experiment, seed: int, again: bool = False, until: int | None = None) -> Run:
     """Carry one seed of an experiment on to its end.
 
