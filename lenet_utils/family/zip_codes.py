@@ -55,11 +55,11 @@ class ZipConfig:
     """
 
     squash: str = "scaled"
-    spread: float = 0.5
+    spread: float = 1.0
     probabilities: bool = False
     optimizer: str = "sgd"
-    rate: float = 0.01
-    last_rate: float = 0.01
+    rate: float = 0.003
+    last_rate: float = 0.003
     num_passes: int = 23
     shifts: bool = False
     dropout: float = 0.0
@@ -147,11 +147,9 @@ def _search(squash: str, spread: float, rate: float) -> Experiment:
 TEN, FIVE = range(100, 110), range(100, 105)  # seeds that report have chosen nothing
 ADAMW = {"probabilities": True, "optimizer": "adamw", "rate": 3e-4, "last_rate": 1e-4}
 RELU = {"squash": "relu", "dropout": 0.25}
-SEARCH = [
-    _search(squash, spread, rate)
-    for squash in ("scaled", "tanh")
-    for spread in (0.5, 1.0)
-    for rate in (0.003, 0.01, 0.03)
+SEARCH = [  # squashing and start at one rate, then other rates for the better start
+    *(_search(squash, spread, 0.01) for squash in ("scaled", "tanh") for spread in (0.5, 1.0)),
+    *(_search(squash, 1.0, rate) for squash in ("scaled", "tanh") for rate in (0.003, 0.03)),
 ]
 CHANGES = [  # each with those before it, as Karpathy (2022) made them
     _experiment("zip-1989", "the zip-code network of 1989, as published", TEN),

@@ -52,7 +52,7 @@ def test_an_interrupted_run_ends_as_one_in_one_go(few_zip_codes, changes):
     (parts,) = load_results("tiny-zip")
     assert parts["passes"] == whole["passes"]
     assert [row["rate"] for row in whole["passes"]] == pytest.approx(
-        [0.01, (0.01 + changes.get("last_rate", 0.01)) / 2, changes.get("last_rate", 0.01)]
+        [0.003, (0.003 + changes.get("last_rate", 0.003)) / 2, changes.get("last_rate", 0.003)]
     )
 
 
