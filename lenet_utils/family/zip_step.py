@@ -2,7 +2,8 @@
 
 What is computed is :class:`lenet_utils.family.networks.ZipNet1989`: forward, backward, then every weight moves, by
 gradient descent as in 1989 or by AdamW (Loshchilov & Hutter 2019).  Maps keep their margins of background, so that no
-loop asks whether it is inside.
+loop asks whether it is inside; the fields of a layer's units are gathered into columns, so that each layer is one product
+of matrices.
 """
 
 from __future__ import annotations
@@ -37,46 +38,57 @@ def steepness(f, amplitude, slope):
 
 
 @compiled
-def convolve(x, links, kernels, bias, curve, y):
-    """y[m] = f(Σ kernels * x + bias) at every second place; x and y have margins of two and one."""
-    side = bias.shape[1]
-    for m in range(len(bias)):
-        for i in range(side):
-            for j in range(side):
-                y[m, i + 2, j + 2] = bias[m, i, j]
-    for k in range(len(links)):
-        source, target, kernel = x[links[k, 0]], y[links[k, 1]], kernels[k]
-        for i in range(side):
-            for j in range(side):
-                total = 0.0
-                for u in range(5):
-                    for v in range(5):
-                        total += kernel[u, v] * source[2 * i + u, 2 * j + v]
-                target[i + 2, j + 2] += total
-    for m in range(len(bias)):
-        for i in range(side):
-            for j in range(side):
-                y[m, i + 2, j + 2] = squash(y[m, i + 2, j + 2], curve[0], curve[1])
+def gather(x, side, columns):
+    """The field of every unit as a column: (maps · 25, side · side) from maps with margins, two and one wide."""
+    for c in range(len(x)):
+        for u in range(5):
+            for v in range(5):
+                row = columns[25 * c + 5 * u + v]
+                for i in range(side):
+                    for j in range(side):
+                        row[side * i + j] = x[c, 2 * i + u, 2 * j + v]
 
 
 @compiled
-def convolve_back(x, links, kernels, y, curve, d_y, d_x, d_kernels, d_bias):
-    """From dE/dy, without margins, to those of weights, biases and x, whose margins collect what nobody reads."""
+def convolve(x, links, kernels, bias, curve, columns, dense, y):
+    """y[m] = f(Σ kernels * x + bias) at every second place, as one product of matrices; y has margins as x has."""
+    side = bias.shape[1]
+    gather(x, side, columns)
+    for k in range(len(links)):
+        dense[links[k, 1], 25 * links[k, 0] : 25 * links[k, 0] + 25] = kernels[k].ravel()
+    a = dense @ columns
+    for m in range(len(bias)):
+        for i in range(side):
+            for j in range(side):
+                y[m, i + 2, j + 2] = squash(a[m, side * i + j] + bias[m, i, j], curve[0], curve[1])
+
+
+@compiled
+def convolve_back(links, y, curve, columns, dense, d_y, d_kernels, d_bias):
+    """From dE/dy, without margins, to the derivatives by weights and biases."""
     side = d_bias.shape[1]
     for m in range(len(d_bias)):
         for i in range(side):
             for j in range(side):
                 d_bias[m, i, j] = d_y[m, i, j] * steepness(y[m, i + 2, j + 2], curve[0], curve[1])
-    d_x[:] = 0
+    d_dense = d_bias.reshape(len(d_bias), side * side) @ columns.T
     for k in range(len(links)):
-        source, below, d = x[links[k, 0]], d_x[links[k, 0]], d_bias[links[k, 1]]
-        d_kernels[k] = 0
-        for i in range(side):
-            for j in range(side):
-                for u in range(5):
-                    for v in range(5):
-                        d_kernels[k, u, v] += d[i, j] * source[2 * i + u, 2 * j + v]
-                        below[2 * i + u, 2 * j + v] += d[i, j] * kernels[k, u, v]
+        d_kernels[k] = d_dense[links[k, 1], 25 * links[k, 0] : 25 * links[k, 0] + 25].copy().reshape(5, 5)
+
+
+@compiled
+def scatter(dense, d_bias, d_x):
+    """And by what the layer saw: each unit's share goes back to where it was gathered; nobody reads the margins."""
+    side = d_bias.shape[1]
+    shares = dense.T @ d_bias.reshape(len(d_bias), side * side)
+    d_x[:] = 0
+    for c in range(len(d_x)):
+        for u in range(5):
+            for v in range(5):
+                row = shares[25 * c + 5 * u + v]
+                for i in range(side):
+                    for j in range(side):
+                        d_x[c, 2 * i + u, 2 * j + v] += row[side * i + j]
 
 
 @compiled
@@ -104,13 +116,13 @@ def learn(images, labels, masks, w, g, rows, links, b, curve, rule, step):
     h1_w, h1_b, h2_w, h2_b, h3_w, h3_b, o_w, o_b = w
     d_h1_w, d_h1_b, d_h2_w, d_h2_b, d_h3_w, d_h3_b, d_o_w, d_o_b = g
     links1, links2 = links
-    x, h1, h2, flat, d_flat, h3, d_h3, d_h1, d_x, outputs = b
+    x, h1, h2, columns1, columns2, dense1, dense2, d_h1, flat, d_flat, h3, d_h3, outputs = b
     rate, probabilities, adamw, keep = rule
     wrong, losses = 0, 0.0
     for n in range(len(images)):
         x[0, 2:18, 2:18] = images[n]
-        convolve(x, links1, h1_w, h1_b, curve, h1)
-        convolve(h1, links2, h2_w, h2_b, curve, h2)
+        convolve(x, links1, h1_w, h1_b, curve, columns1, dense1, h1)
+        convolve(h1, links2, h2_w, h2_b, curve, columns2, dense2, h2)
         flat[:] = h2[:, 2:6, 2:6].copy().reshape(192)
         if len(masks):
             flat *= masks[n] / keep
@@ -137,9 +149,9 @@ def learn(images, labels, masks, w, g, rows, links, b, curve, rule, step):
         d_flat[:] = d_h3 @ h3_w
         if len(masks):
             d_flat *= masks[n] / keep
-        convolve_back(h1, links2, h2_w, h2, curve, d_flat.reshape(12, 4, 4), d_h1, d_h2_w, d_h2_b)
-        inner = d_h1[:, 2:10, 2:10].copy()
-        convolve_back(x, links1, h1_w, h1, curve, inner, d_x, d_h1_w, d_h1_b)
+        convolve_back(links2, h2, curve, columns2, dense2, d_flat.reshape(12, 4, 4), d_h2_w, d_h2_b)
+        scatter(dense2, d_h2_b, d_h1)
+        convolve_back(links1, h1, curve, columns1, dense1, d_h1[:, 2:10, 2:10].copy(), d_h1_w, d_h1_b)
         step += 1
         move(*rows, rate, adamw, step)
     return wrong, losses, step
@@ -148,15 +160,14 @@ def learn(images, labels, masks, w, g, rows, links, b, curve, rule, step):
 @compiled
 def move(weights, slopes, first, second, rate, adamw, step):
     """Every weight goes down its gradient, by Adam's step with decay apart from it where ``adamw`` says so."""
-    bias1, bias2 = 1 - BETAS[0] ** step, math.sqrt(1 - BETAS[1] ** step)
+    if not adamw:
+        weights -= rate * slopes
+        return
+    scale, root = rate / (1 - BETAS[0] ** step), math.sqrt(1 - BETAS[1] ** step)
     for i in range(len(weights)):
-        if adamw:
-            first[i] += (1 - BETAS[0]) * (slopes[i] - first[i])
-            second[i] += (1 - BETAS[1]) * (slopes[i] * slopes[i] - second[i])
-            mean, size = first[i] / bias1, math.sqrt(second[i]) / bias2
-            weights[i] -= rate * (DECAY * weights[i] + mean / (size + TINY))
-        else:
-            weights[i] -= rate * slopes[i]
+        first[i] += (1 - BETAS[0]) * (slopes[i] - first[i])
+        second[i] += (1 - BETAS[1]) * (slopes[i] * slopes[i] - second[i])
+        weights[i] -= rate * DECAY * weights[i] + scale * first[i] / (math.sqrt(second[i]) / root + TINY)
 
 
 @dataclass
@@ -201,7 +212,8 @@ class ZipSteps:
         layers = self.model.h1, self.model.h2
         self.links = tuple(np.stack([h.inputs_of_link.numpy(), h.outputs_of_link.numpy()], 1) for h in layers)
         margins = (np.full(shape, BACKGROUND) for shape in ((1, 19, 19), (12, 11, 11), (12, 7, 7)))
-        shapes = ((192,), (192,), (30,), (30,), (12, 11, 11), (1, 19, 19), (10,))
+        matrices = ((25, 64), (300, 16), (12, 25), (12, 300))  # columns and kernels of both layers
+        shapes = (*matrices, (12, 11, 11), (192,), (192,), (30,), (30,), (10,))
         self.buffers = (*margins, *map(np.zeros, shapes))
 
     def learn(self, images: Tensor, labels: Tensor, rate: float, seed: int = 0) -> tuple[int, float]:
