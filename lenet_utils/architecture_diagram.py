@@ -13,12 +13,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
+from lenet_utils.arguments import checked
 from lenet_utils.counting import LayerRow
 from lenet_utils.plotting import COLOURS, INK, PAPER
 
 GAP, LABEL_HEIGHT, CAPTION_HEIGHT, LANE = 13.0, 9.0, 17.0, 4.0  # in pixels of the input, as everything here
-UNITS_PER_INCH = 45.0
-CHARACTER_WIDTH = 3.3
+UNITS_PER_INCH, CHARACTER_WIDTH = 45.0, 3.3
 BAR_WIDTH, BAR_SCALE, STACK_DEPTH = 4.5, 0.36, 13.0
 OPERATIONS = {"AvgPool2d": "average", "MaxPool2d": "maximum", "Linear": "full\nconnection", "RBFOutput": "distances"}
 
@@ -77,6 +77,7 @@ class _Block:
         return COLOURS[2] if "pool" in kind or "sub" in kind else COLOURS[0] if "conv" in kind else COLOURS[1]
 
 
+@checked
 def plot_architecture(
     rows: Sequence[LayerRow],
     ax: Axes | None = None,
@@ -187,8 +188,7 @@ def _connect(ax: Axes, before: _Block, after: _Block) -> None:
     thin = {"color": INK, "linewidth": 0.7, "zorder": 3}
     if before.is_maps:
         height, width = after.row.kernel or before.row.output_shape[-2:]
-        x = before.x + 0.92 * (before.side - width)
-        y = before.y + 0.30 * (before.side - height)
+        x, y = before.x + 0.92 * (before.side - width), before.y + 0.30 * (before.side - height)
         ax.add_patch(Rectangle((x, y), width, height, facecolor="none", edgecolor=INK, linewidth=1.0, zorder=3))
         unit = 1.0 if after.is_maps else BAR_WIDTH
         target = after.x, after.y + (0.3 * after.side if after.is_maps else 0.5 * after.size[1])
@@ -208,8 +208,7 @@ def _wrap(ax: Axes, before: _Block, after: _Block) -> None:
     """An arrow from the end of one line to the start of the next."""
     x = before.x + (before.side if before.is_maps else before.size[0]) / 2
     left, middle = after.x, after.y + (after.side if after.is_maps else after.size[1]) / 2
-    lane = before.bottom - CAPTION_HEIGHT - LANE / 2
-    bend = after.x + after.size[0] / 2 - after.room / 2 - 4
+    lane, bend = before.bottom - CAPTION_HEIGHT - LANE / 2, after.x + after.size[0] / 2 - after.room / 2 - 4
     path = mpl.path.Path([(x, before.y), (x, lane), (bend, lane), (bend, middle), (left - 1, middle)])
     ax.add_patch(FancyArrowPatch(path=path, arrowstyle="-", color=INK, linewidth=0.7))
     ax.plot([left - 2], [middle], marker=">", markersize=4, color=INK)
@@ -261,6 +260,7 @@ class _Stack:
         ax.text(x + self.room / 2, y - 1, title + self.label, ha="center", va="top", fontsize=8)
 
 
+@checked
 def plot_to_one_scale(networks: Mapping[str, Sequence[tuple[str, int, int]]], ax: Axes | None = None) -> Axes:
     """Draw several networks to one scale, a line for each: all but the last *inside the input of the last*.
 

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from torch import nn
 
 from lenet_utils import fingerprints, storage
+from lenet_utils.arguments import checked
 from lenet_utils.data import ImageDataset
 from lenet_utils.device import machine_name, pick_device
 from lenet_utils.models import seeded
@@ -15,6 +16,7 @@ from lenet_utils.paths import cache_dir
 from lenet_utils.training import History, TrainConfig, default_config, train
 
 
+@checked
 def trained(
     make_model: Callable[[], nn.Module],
     dataset: ImageDataset,

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from lenet_utils.arguments import checked
+
 POOLING = (nn.AvgPool2d, nn.MaxPool2d)
 NORMALISING = (nn.BatchNorm1d, nn.BatchNorm2d)
 POINTWISE = (nn.Flatten, nn.Unflatten, nn.Identity, nn.Dropout, nn.Dropout2d, nn.ReLU, nn.Tanh, nn.Sigmoid)
@@ -45,6 +47,7 @@ class LayerRow:
     kernel: tuple[int, int] | None = None
 
 
+@checked
 def layer_table(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> list[LayerRow]:
     """Count every layer that has units of its own, by sending one blank image through the network.
 
@@ -89,12 +92,16 @@ def layer_table(model: nn.Module, input_shape: tuple[int, ...] | None = None) ->
     return rows
 
 
+@checked
 def total(rows: list[LayerRow]) -> LayerRow:
     """The sum of a :func:`layer_table`, as a row named ``"total"``."""
+    if not rows:
+        raise ValueError("There is no layer to add up: expected at least one row of layer_table.")
     sums = (sum(getattr(row, what) for row in rows) for what in ("parameters", "connections", "macs"))
     return LayerRow("total", "", rows[-1].output_shape, *sums)
 
 
+@checked
 def receptive_field(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> dict[str, tuple[int, int]]:
     """How many input pixels, along one side, a unit of each layer sees, and how far apart neighbours' fields lie.
 
@@ -165,12 +172,28 @@ def _run(model: nn.Module, input_shape: tuple[int, ...] | None) -> list[tuple[st
     shape = input_shape or getattr(model, "input_shape", None)
     if shape is None:
         raise ValueError(f"{type(model).__name__} does not say its input_shape: pass one, such as (1, 32, 32).")
+    if len(shape) == 0 or not all(0 < size <= 100_000 for size in shape) or math.prod(shape) > 10**8:
+        raise ValueError(f"input_shape must hold the sizes of one image, such as (1, 32, 32); got {tuple(shape)}.")
     parameter = next(model.parameters(), torch.zeros(()))
     with record_layers(model) as passed, evaluating(model), torch.no_grad():
-        model(torch.zeros(1, *shape, device=parameter.device, dtype=parameter.dtype))
+        answer(model, torch.zeros(1, *shape, device=parameter.device, dtype=parameter.dtype))
+    for name, layer, output in passed:
+        if not isinstance(output, Tensor):
+            raise ValueError(f"Layer {name!r}, of type {type(layer).__name__}, does not return one tensor.")
     return passed
 
 
+def answer(model: nn.Module, images: Tensor) -> Tensor:
+    """What the network computes; a ValueError with one sentence if its layers cannot read such images."""
+    try:
+        return model(images)
+    except (RuntimeError, IndexError) as error:  # of torch's own layers
+        reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
+        name, shape = type(model).__name__, tuple(images.shape)
+        raise ValueError(f"{name} cannot read images of {images.dtype} and shape {shape}: {reason}.") from error
+
+
+@checked
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Evaluation mode for as long as it is open; then each part gets its own mode back, after errors, too."""
@@ -183,6 +206,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             part.training = mode
 
 
+@checked
 @contextmanager
 def record_layers(model: nn.Module) -> Iterator[list[tuple[str, nn.Module, Tensor]]]:
     """While open, collect (name, module, output) of every innermost layer each time it computes."""

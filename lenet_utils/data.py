@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lenet_utils import downloads
+from lenet_utils.arguments import checked
 from lenet_utils.downloads import DataError
 from lenet_utils.paths import data_dir, read_file
 from lenet_utils.preprocessing import center_by_mass, normalise
@@ -35,6 +36,7 @@ TITLES = {
 }
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class ImageDataset:
     """A whole data set in memory, in three disjoint parts.
@@ -91,6 +93,7 @@ class ImageDataset:
         """The name as it is printed, for instance ``"Fashion-MNIST"``."""
         return TITLES.get(self.name, self.name)
 
+    @checked
     def subset(self, num_train: int) -> ImageDataset:
         """The same data set with only the first ``num_train`` training images; they lie in random order."""
         if not 0 < num_train <= len(self.train_images):
@@ -117,6 +120,7 @@ class ImageDataset:
         )
 
 
+@checked
 def load(name: str = "auto", root: str | os.PathLike | None = None) -> ImageDataset:
     """Load a data set, downloading and checking it where needed.
 
@@ -167,6 +171,7 @@ def load(name: str = "auto", root: str | os.PathLike | None = None) -> ImageData
     return dataset
 
 
+@checked
 def fingerprint(name: str = "auto", root: str | os.PathLike | None = None) -> str:
     """What :func:`load` would read now, as a short string; nothing is unpacked or downloaded."""
     chosen = _chosen(name)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import torch
 
+from lenet_utils.arguments import checked
+
 
 def pick_device() -> torch.device:
     """The device to compute on: what ``LENET_DEVICE`` names, else CUDA, else MPS, else the CPU.
@@ -29,13 +31,17 @@ def pick_device() -> torch.device:
     return torch.device(wanted)
 
 
+@checked
 def device_name(device: torch.device) -> str:
     """A device in words, for instance ``"CPU (x86_64, 1 thread)"``."""
     if device.type == "cuda":
+        if not (device.index or 0) < torch.cuda.device_count():
+            raise ValueError(f"{device} is not there: this machine has {torch.cuda.device_count()} CUDA devices.")
         return torch.cuda.get_device_name(device)
     return f"CPU ({platform.machine()}, {_threads()})" if device.type == "cpu" else device.type.upper()
 
 
+@checked
 def machine_name(device: torch.device) -> str:
     """What may change the last bits of a result: processor, instruction sets and threads, or the GPU and its host."""
     try:

@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lenet_utils.arguments import checked
 from lenet_utils.paths import read_file, shorten
 
 PARTS = ("train-images", "train-labels", "t10k-images", "t10k-labels")
@@ -41,6 +42,7 @@ class DataError(RuntimeError):
     """A data file is missing, damaged or out of reach; the message says which, and what to do."""
 
 
+@checked
 def files(name: str, folder: Path) -> dict[str, tuple[Path, str]]:
     """Path and published MD5 of each file, by part: four, or two of USPS.
 
@@ -58,6 +60,7 @@ def files(name: str, folder: Path) -> dict[str, tuple[Path, str]]:
     return {part: (raw / f, md5) for part in PARTS for f, md5 in published.resources if f.startswith(part)}
 
 
+@checked
 def read(name: str, folder: Path) -> tuple[dict[str, Tensor], str]:
     """Read all four files, downloading those that are missing or damaged.
 
@@ -79,13 +82,20 @@ def read(name: str, folder: Path) -> tuple[dict[str, Tensor], str]:
     return arrays, " ".join(md5[:8] for _, md5 in contents.values())
 
 
+@checked
 def parse_idx(content: bytes) -> Tensor:
     """The array in an IDX file of unsigned bytes: two zeros, type 8, the rank, the sizes (big-endian), the bytes."""
-    rank = content[3]
-    shape = struct.unpack(f">{rank}I", content[4 : 4 + 4 * rank])
-    return torch.from_numpy(np.frombuffer(content, np.uint8, offset=4 + 4 * rank).reshape(shape).copy())
+    try:
+        rank = content[3]
+        shape = struct.unpack(f">{rank}I", content[4 : 4 + 4 * rank])
+        return torch.from_numpy(np.frombuffer(content, np.uint8, offset=4 + 4 * rank).reshape(shape).copy())
+    except (IndexError, struct.error, ValueError):
+        raise ValueError(
+            f"These {len(content):,} bytes are no IDX file: its head and its length do not agree."
+        ) from None
 
 
+@checked
 def read_usps(folder: Path) -> tuple[dict[str, tuple[Tensor, Tensor]], str]:
     """Read both parts of USPS, downloading what is missing or damaged.
 
@@ -112,11 +122,15 @@ def read_usps(folder: Path) -> tuple[dict[str, tuple[Tensor, Tensor]], str]:
     return digits, " ".join(_digest_of(*pair)[:8] for pair in digits.values())
 
 
+@checked
 def zip_file(part: str, folder: Path) -> Path:
     """Where the other form of a part of USPS may lie, that of the book by Hastie, Tibshirani & Friedman (2001)."""
+    if part not in USPS_DIGITS:
+        raise ValueError(f"Unknown part {part!r}: choose one of {', '.join(map(repr, USPS_DIGITS))}.")
     return folder / "USPS" / f"zip.{part}.gz"
 
 
+@checked
 def parse_usps(content: bytes) -> tuple[Tensor, Tensor]:
     """Images (N, 16, 16), labels (N,), both uint8, from either text: a digit and 256 values from -1 to 1 in each line.
 
@@ -124,7 +138,10 @@ def parse_usps(content: bytes) -> tuple[Tensor, Tensor]:
     from 1 to 10 stand for 0 to 9.
     """
     text, numbered = re.subn(rb"\d+:", b"", content)
-    rows = np.array(text.split(), dtype=np.float64).reshape(-1, 257)
+    try:
+        rows = np.array(text.split(), dtype=np.float64).reshape(-1, 257)
+    except ValueError:
+        raise ValueError("This is no text of USPS: expected a digit and 256 numbers in each line.") from None
     images = np.rint((rows[:, 1:] + 1) * 127.5).astype(np.uint8).reshape(-1, 16, 16)
     return torch.from_numpy(images), torch.from_numpy((rows[:, 0] - bool(numbered)).astype(np.uint8))
 
@@ -146,6 +163,7 @@ def _zip_code_digits(path: Path, expected: str) -> tuple[tuple[Tensor, Tensor] |
     return None, f"{shorten(path)} is damaged (it does not hold the digits that it should), "
 
 
+@checked
 def md5_of(content: bytes) -> str:
     """The MD5 of some bytes, in hexadecimal: it guards against damage, not against malice."""
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
@@ -154,7 +172,10 @@ def md5_of(content: bytes) -> str:
 def _torchvision(name: str) -> type:
     from torchvision import datasets  # here, because importing it takes a second that the embedded digits need not
 
-    return {"mnist": datasets.MNIST, "fashion-mnist": datasets.FashionMNIST, "usps": datasets.USPS}[name]
+    known = {"mnist": datasets.MNIST, "fashion-mnist": datasets.FashionMNIST, "usps": datasets.USPS}
+    if name not in known:
+        raise ValueError(f"Unknown data set {name!r}: choose one of {', '.join(map(repr, known))}.")
+    return known[name]
 
 
 def _found(path: Path) -> bytes:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lenet_utils.arguments import check_count, checked
+from lenet_utils.checks import check_batch, check_labels, choose
 from lenet_utils.counting import record_layers
 
 SQUASHING = (nn.Tanh, nn.ReLU, nn.Sigmoid)
 COARSENESS = 0.8  # Barnes & Hut's angle: how soon far points are taken together; 0.5 takes half as long again
 
 
+@checked
 @torch.no_grad()
 def activations(model: nn.Module, images: Tensor, layer: str, batch_size: int = 1_000) -> np.ndarray:
     """What a layer passes on, after the squashing function that follows it.
@@ -36,14 +41,14 @@ def activations(model: nn.Module, images: Tensor, layer: str, batch_size: int = 
     ValueError
         If the network has no such layer, or there is no image.
     """
-    if len(images) == 0:
-        raise ValueError(f"Expected at least one image; got an empty batch of shape {tuple(images.shape)}: pass one.")
-    device = next(model.parameters()).device
+    check_batch(images)
+    check_count("batch_size", batch_size, most=2**62)
+    weight = next(model.parameters(), images.float())
     rows = []
     model.eval()
     for batch in images.split(batch_size):
         with record_layers(model) as passed:
-            model(batch.to(device))
+            model(batch.to(weight.device, weight.dtype))
         outputs: dict[str, Tensor] = {}
         last = ""
         for name, module, output in passed:
@@ -56,14 +61,19 @@ def activations(model: nn.Module, images: Tensor, layer: str, batch_size: int = 
     return torch.cat(rows).numpy()
 
 
+@checked
 def reduce(points: np.ndarray, num_components: int = 50, seed: int = 0) -> np.ndarray:
     """The first principal components of ``points`` (N, D): shape (N, at most ``num_components``)."""
     from sklearn.decomposition import PCA
 
+    _check_points(points)
+    check_count("num_components", num_components, most=2**62)
+    check_count("seed", seed, 0, 2**32 - 1)
     wanted = min(num_components, *points.shape)
     return PCA(wanted, random_state=seed).fit_transform(points).astype(np.float32)
 
 
+@checked
 def tsne(
     points: np.ndarray,
     perplexity: float = 30.0,
@@ -100,11 +110,16 @@ def tsne(
     """
     from sklearn.manifold import TSNE
 
+    choose("init", init, {"pca": 0, "random": 0})
+    check_count("num_iterations", num_iterations, 250, 10**6)
+    if learning_rate != "auto" and not (isinstance(learning_rate, Real) and 0 < learning_rate < np.inf):
+        raise ValueError(f"learning_rate must be positive and finite, or 'auto'; got {learning_rate!r}.")
     if points.ndim != 2 or not 0 < perplexity < len(points):
         raise ValueError(
             f"Expected points of shape (N, D) and a perplexity between 0 and N; got shape {points.shape} and "
             f"{perplexity:g}."
         )
+    _check_points(points)
     embed = TSNE(
         2,
         perplexity=perplexity,
@@ -117,6 +132,7 @@ def tsne(
     return embed.fit_transform(reduce(points, num_components, seed))
 
 
+@checked
 def nearest_neighbours(points: np.ndarray, num_neighbours: int = 10) -> np.ndarray:
     """The nearest other points of each point, nearest first.
 
@@ -138,6 +154,7 @@ def nearest_neighbours(points: np.ndarray, num_neighbours: int = 10) -> np.ndarr
     """
     from sklearn.neighbors import NearestNeighbors
 
+    _check_points(points)
     if not 0 < num_neighbours < len(points):
         raise ValueError(
             f"Expected more points than neighbours, and at least one neighbour; got {len(points)} points and "
@@ -146,6 +163,7 @@ def nearest_neighbours(points: np.ndarray, num_neighbours: int = 10) -> np.ndarr
     return NearestNeighbors(n_neighbors=num_neighbours).fit(points).kneighbors(return_distance=False)
 
 
+@checked
 def neighbour_recall(points: np.ndarray, embedded: np.ndarray, num_neighbours: int = 10) -> float:
     """How many of each point's nearest neighbours stay among its nearest in the picture: mean share, 0 to 1.
 
@@ -155,20 +173,26 @@ def neighbour_recall(points: np.ndarray, embedded: np.ndarray, num_neighbours: i
     num_neighbours : int
         Below N.
     """
-    if len(points) != len(embedded):
-        raise ValueError(f"Expected as many points as embedded ones; got {len(points)} and {len(embedded)}.")
+    _check_points(points, embedded)
     before, after = (nearest_neighbours(x, num_neighbours) for x in (points, embedded))
     kept = [len(np.intersect1d(a, b, assume_unique=True)) for a, b in zip(before, after, strict=True)]
     return float(np.mean(kept)) / num_neighbours
 
 
+@checked
 def trustworthiness(points: np.ndarray, embedded: np.ndarray, num_neighbours: int = 10) -> float:
     """How few strangers the picture puts among each point's neighbours: 1 is none (Venna & Kaski 2001)."""
     from sklearn.manifold import trustworthiness as measure
 
+    _check_points(points, embedded)
+    if not 0 < num_neighbours < len(points) / 2:
+        raise ValueError(
+            f"Expected 1 to {(len(points) - 1) // 2} neighbours, below half the points; got {num_neighbours}."
+        )
     return float(measure(points, embedded, n_neighbors=num_neighbours))
 
 
+@checked
 def linear_probe(
     train_points: np.ndarray, train_labels: Tensor, test_points: np.ndarray, test_labels: Tensor, seed: int = 0
 ) -> float:
@@ -180,6 +204,23 @@ def linear_probe(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
+    for points, labels in ((train_points, train_labels), (test_points, test_labels)):
+        _check_points(points)
+        check_labels(labels, len(points), 2**62)
+    if len(train_labels.unique()) < 2 or train_points.shape[1] != test_points.shape[1]:
+        raise ValueError(
+            f"Expected two classes to learn, and training and test points of one length; got "
+            f"{len(train_labels.unique())} class, and shapes {train_points.shape} and {test_points.shape}."
+        )
+    check_count("seed", seed, 0, 2**32 - 1)
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2_000, random_state=seed))
     probe.fit(train_points, np.asarray(train_labels))
     return 100 * float(np.mean(probe.predict(test_points) != np.asarray(test_labels)))
+
+
+def _check_points(points: np.ndarray, embedded: np.ndarray | None = None) -> None:
+    for array in (points,) if embedded is None else (points, embedded):
+        if array.ndim != 2 or array.size == 0 or not np.isfinite(array).all():
+            raise ValueError(f"Expected finite points of shape (N, D); got {array.dtype} of shape {array.shape}.")
+    if embedded is not None and len(points) != len(embedded):
+        raise ValueError(f"Expected as many points as embedded ones; got {len(points)} and {len(embedded)}.")

@@ -8,7 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lenet_utils.arguments import check_count, checked
+from lenet_utils.checks import check_batch, check_labels
 
+
+@checked
 @torch.no_grad()
 def outputs(model: nn.Module, images: Tensor, batch_size: int = 250) -> Tensor:
     """What the network says: logits, or penalties where the smallest wins.
@@ -24,24 +28,47 @@ def outputs(model: nn.Module, images: Tensor, batch_size: int = 250) -> Tensor:
     Returns
     -------
     torch.Tensor, shape (N, num_classes), on the CPU
+
+    Raises
+    ------
+    ValueError
+        If there is no image, or one holds what is not finite.
     """
-    if len(images) == 0:
-        raise ValueError(f"Expected at least one image; got an empty batch of shape {tuple(images.shape)}: pass one.")
+    check_batch(images)
+    check_count("batch_size", batch_size, most=2**62)
     model.eval()
-    device = next(model.parameters(), torch.zeros(())).device
-    return torch.cat([model(batch.to(device)).cpu() for batch in images.split(batch_size)])
+    weight = next(model.parameters(), images)
+    dtype = weight.dtype if images.is_floating_point() else images.dtype
+    return torch.cat([model(batch.to(weight.device, dtype)).cpu() for batch in images.split(batch_size)])
 
 
+@checked
 def predicted_classes(model: nn.Module, outputs: Tensor) -> Tensor:
     """The class that each row of ``outputs`` (N, num_classes) stands for: the largest, or the smallest penalty."""
+    if outputs.ndim != 2 or outputs.numel() == 0:
+        raise ValueError(f"Expected outputs of shape (N, num_classes); got shape {tuple(outputs.shape)}.")
     return outputs.argmin(1) if getattr(model, "smallest_wins", False) else outputs.argmax(1)
 
 
+@checked
 def predict(model: nn.Module, images: Tensor, batch_size: int = 250) -> Tensor:
-    """The class that the network gives each image: shape (N,), int64; parameters as in :func:`outputs`."""
-    return predicted_classes(model, outputs(model, images, batch_size))
+    """The class that the network gives each image: shape (N,), int64; parameters as in :func:`outputs`.
+
+    Raises
+    ------
+    ValueError
+        If an output is not finite, for then no class is the largest.
+    """
+    found = outputs(model, images, batch_size)
+    if not found.isfinite().all():
+        count = int((~found.isfinite()).any(1).sum())
+        raise ValueError(
+            f"For {count:,} of {len(found):,} images the network's outputs are not finite: train it again."
+        )
+    return predicted_classes(model, found)
 
 
+@checked
 @torch.no_grad()
 def evaluate(
     model: nn.Module, images: Tensor, labels: Tensor, loss: Callable[[Tensor, Tensor], Tensor]
@@ -55,9 +82,12 @@ def evaluate(
         Takes outputs (N, num_classes) and labels, returns their mean loss.
     """
     found, labels = outputs(model, images), labels.cpu()
-    return float(loss(found, labels)), error_rate(predicted_classes(model, found), labels)
+    predictions = predicted_classes(model, found)
+    check_labels(labels, *found.shape)
+    return float(loss(found, labels.long())), error_rate(predictions, labels)
 
 
+@checked
 def error_rate(predictions: Tensor, labels: Tensor) -> float:
     """Wrong predictions in per cent of all.
 
@@ -70,13 +100,15 @@ def error_rate(predictions: Tensor, labels: Tensor) -> float:
     >>> error_rate(torch.tensor([1, 2, 3, 4]), torch.tensor([1, 2, 3, 5]))
     25.0
     """
-    _check_pair(predictions, labels)
+    _check_classes(predictions, labels)
     return 100 * int((predictions != labels).sum()) / len(labels)
 
 
+@checked
 def confusion_matrix(predictions: Tensor, labels: Tensor, num_classes: int = 10) -> np.ndarray:
     """How often each true class (row) was given each predicted class (column): shape (num_classes, num_classes)."""
-    _check_pair(predictions, labels)
+    _check_classes(predictions, labels)
+    check_count("num_classes", num_classes, most=4_096)
     for name, values in (("predictions", predictions), ("labels", labels)):
         if values.min() < 0 or values.max() >= num_classes:
             raise ValueError(
@@ -84,9 +116,10 @@ def confusion_matrix(predictions: Tensor, labels: Tensor, num_classes: int = 10)
             )
     places = labels.long() * num_classes + predictions.long()  # which uint8 could not hold
     counts = torch.bincount(places, minlength=num_classes**2)
-    return counts.reshape(num_classes, num_classes).numpy()
+    return counts.reshape(num_classes, num_classes).cpu().numpy()
 
 
+@checked
 def wilson_interval(num_wrong: int, num_images: int, z: float = 1.96) -> tuple[float, float]:
     """Wilson's score interval for an error rate, in per cent: by default the one that covers 95 %.
 
@@ -109,6 +142,7 @@ def wilson_interval(num_wrong: int, num_images: int, z: float = 1.96) -> tuple[f
     return 100 * float((middle - half) / (1 + spread)), 100 * float((middle + half) / (1 + spread))
 
 
+@checked
 def rejection_curve(scores: Tensor, predictions: Tensor, labels: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Error among the accepted images when the least certain are rejected (LeCun et al. 1998, Fig. 10).
 
@@ -123,17 +157,24 @@ def rejection_curve(scores: Tensor, predictions: Tensor, labels: Tensor) -> tupl
     rejected, error : numpy.ndarray, shape (N,)
         In per cent: of all images, those rejected (0, 1/N, ...); of those accepted, the wrong ones.
     """
-    _check_pair(predictions, labels)
+    _check_classes(predictions, labels)
     _check_pair(scores, labels)
     if not scores.isfinite().all():
         raise ValueError(
             f"Scores must be finite; {int((~scores.isfinite()).sum())} of {len(scores)} are not: did the training "
             f"diverge?"
         )
-    wrong = (predictions != labels)[scores.argsort(descending=True, stable=True)].numpy()
+    wrong = (predictions != labels)[scores.double().argsort(descending=True, stable=True)].cpu().numpy()
     accepted = np.arange(1, len(wrong) + 1)
     error = 100 * wrong.cumsum() / accepted
     return (100 * (1 - accepted / len(wrong)))[::-1], error[::-1]
+
+
+def _check_classes(predictions: Tensor, labels: Tensor) -> None:
+    _check_pair(predictions, labels)
+    for name, values in (("predictions", predictions), ("labels", labels)):
+        if values.is_floating_point() or values.dtype == torch.bool:
+            raise TypeError(f"Expected {name} as whole numbers, the classes; got {values.dtype}.")
 
 
 def _check_pair(values: Tensor, labels: Tensor) -> None:

@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lenet_utils.arguments import checked
+from lenet_utils.checks import check_kind
 from lenet_utils.paths import PACKAGE
 
 PLAIN = (int, float, complex, str, bytes, bool, type(None), slice, range, np.generic, torch.dtype, torch.device)
@@ -35,6 +37,7 @@ def code_fingerprint() -> str:
 
 def dataset_fingerprint(dataset) -> str:
     """A digest of every pixel and label of a :class:`lenet_utils.data.ImageDataset`, of all three parts."""
+    check_kind("dataset", dataset, "ImageDataset")
     digest = hashlib.sha256()
     for part in ("train", "validation", "test"):
         for kind in ("images", "labels"):
@@ -42,6 +45,7 @@ def dataset_fingerprint(dataset) -> str:
     return digest.hexdigest()
 
 
+@checked
 def state_fingerprint(state: dict[str, Tensor]) -> str:
     """A digest of weights, their names and their shapes."""
     digest = hashlib.sha256()
@@ -51,6 +55,7 @@ def state_fingerprint(state: dict[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
+@checked
 def structure_fingerprint(model: nn.Module) -> str:
     """A digest of what a network computes with its weights: layers, settings, and code that a notebook or script wrote.
 

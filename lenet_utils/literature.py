@@ -7,12 +7,13 @@ import json
 from dataclasses import dataclass
 from functools import cache
 
+from lenet_utils.arguments import checked
 from lenet_utils.paths import PACKAGE
 
 
 @dataclass(frozen=True)
 class Published:
-    """One number, or one row of numbers, as printed.
+    """One number, or one row of numbers, as printed; as a string it has its unit, source and place.
 
     Attributes
     ----------
@@ -32,6 +33,9 @@ class Published:
     place: str
     what: str
 
+    def __str__(self) -> str:
+        return f"{self.value}{self.unit and f' {self.unit}'} ({self.source}, {self.place}): {self.what}"
+
 
 @cache
 def record() -> dict[str, Published]:
@@ -40,6 +44,7 @@ def record() -> dict[str, Published]:
     return {name: Published(**row) for name, row in rows.items()}
 
 
+@checked
 def published(name: str) -> Published:
     """What is printed under this name.
 
@@ -52,8 +57,8 @@ def published(name: str) -> Published:
     --------
     >>> published("lenet-5/test-error").value
     0.95
-    >>> published("lenet-5/test-error").place
-    'section III-B'
+    >>> print(published("zip-1989/days"))
+    3 days (lecun1989backpropagation, section 5): of training on a SUN-4/260
     """
     if name not in record():
         close = difflib.get_close_matches(name, record(), n=3)

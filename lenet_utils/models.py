@@ -8,6 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from lenet_utils.arguments import check_count, checked, shown
 from lenet_utils.checks import check_images, choose
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "sigmoid": nn.Sigmoid}
@@ -18,7 +19,8 @@ POOLINGS: dict[str, Callable[[int], nn.Module]] = {
 }
 
 
-def seeded(make_model, seed: int) -> nn.Module:
+@checked
+def seeded(make_model: Callable[[], nn.Module], seed: int) -> nn.Module:
     """Build a network with initial weights drawn from ``seed``, leaving torch's global generator as it was.
 
     Parameters
@@ -34,7 +36,10 @@ def seeded(make_model, seed: int) -> nn.Module:
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # and no other device's
-        return make_model()
+        model = make_model()
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"make_model must return a network; it returned {shown(model)}.")
+    return model
 
 
 class LeNet5(nn.Module):
@@ -63,8 +68,10 @@ class LeNet5(nn.Module):
     input_shape = (1, 32, 32)
     channels_last = True
 
+    @checked
     def __init__(self, activation: str = "tanh", pooling: str = "average", num_classes: int = 10) -> None:
         super().__init__()
+        check_count("num_classes", num_classes)
         pool = choose("pooling", pooling, POOLINGS)
         self.c1 = nn.Conv2d(1, 6, kernel_size=5)
         self.s2 = pool(2)
@@ -77,7 +84,7 @@ class LeNet5(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of shape (N, num_classes) for images of shape (N, 1, 32, 32), float."""
-        check_images(images, *self.input_shape[:2])
+        check_images(images, *self.input_shape[:2], self)
         f = self.activation
         x = self.s2(f(self.c1(images)))  # (N, 6, 14, 14)
         x = self.s4(f(self.c3(x)))  # (N, 16, 5, 5)
@@ -99,6 +106,7 @@ class MLP(nn.Module):
     num_classes : int
     """
 
+    @checked
     def __init__(
         self,
         hidden: tuple[int, ...] = (300, 100),
@@ -107,6 +115,10 @@ class MLP(nn.Module):
         num_classes: int = 10,
     ) -> None:
         super().__init__()
+        check_count("input_size", input_size, most=1_000)
+        check_count("num_classes", num_classes)
+        for units in hidden:
+            check_count("hidden", units)
         self.input_shape = (1, input_size, input_size)
         make_activation = choose("activation", activation, ACTIVATIONS)
         widths = [input_size**2, *hidden]
@@ -117,5 +129,5 @@ class MLP(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of shape (N, num_classes) for images of shape (N, 1, input_size, input_size), float."""
-        check_images(images, *self.input_shape[:2])
+        check_images(images, *self.input_shape[:2], self)
         return self.layers(images)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
+
+from lenet_utils.arguments import check_count, checked, shown
+from lenet_utils.checks import check_kind
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # of the odd polynomial that drives singular values towards 1; see Jordan
 ITERATIONS = 3  # Jordan et al. take 5; on LeNet-5's validation images 3 did as well, with three fifths of the products
 EPSILON = 1e-8
 
 
+@checked
 def orthogonalised(matrix: Tensor, num_iterations: int = ITERATIONS) -> Tensor:
     """A matrix with the singular vectors of the given one and its large singular values near 1, between 0.7 and 1.2.
 
@@ -29,6 +34,9 @@ def orthogonalised(matrix: Tensor, num_iterations: int = ITERATIONS) -> Tensor:
     >>> orthogonalised(stretched).diag().sub(1).abs().max() < 0.35
     tensor(True)
     """
+    if matrix.ndim != 2 or not matrix.is_floating_point():
+        raise ValueError(f"Expected a matrix of floating-point numbers; got {shown(matrix)}.")
+    check_count("num_iterations", num_iterations, 0, 1_000)
     a, b, c = NEWTON_SCHULZ
     wide = matrix if len(matrix) <= matrix.shape[1] else matrix.T
     values = wide / (wide.norm() + EPSILON)  # now no singular value exceeds 1
@@ -62,6 +70,7 @@ class Muon(torch.optim.Optimizer):
         If there is no matrix besides the last.
     """
 
+    @checked
     def __init__(
         self,
         params: Iterable[torch.nn.Parameter],
@@ -70,6 +79,13 @@ class Muon(torch.optim.Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         weight_decay: float = 0.0,
     ) -> None:
+        if not (
+            all(0 <= rate < math.inf for rate in (lr, matrix_rate, weight_decay)) and all(0 <= b < 1 for b in betas)
+        ):
+            raise ValueError(
+                f"Rates must be finite and not negative, betas lie in 0..1, below 1; got lr={lr}, "
+                f"matrix_rate={matrix_rate}, weight_decay={weight_decay} and betas={betas}."
+            )
         params = list(params)
         matrices = [parameter for parameter in params if parameter.ndim > 1][:-1]
         if not matrices:
@@ -115,8 +131,12 @@ OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.o
 SCHEDULES = ("constant", "one-cycle", "plateau")
 
 
+@checked
 def make_optimizer(model: nn.Module, config) -> torch.optim.Optimizer:
     """The optimizer that a :class:`lenet_utils.training.TrainConfig` describes, over all parameters of ``model``."""
+    check_kind("config", config, "TrainConfig")
+    if not any(True for _ in model.parameters()):
+        raise ValueError(f"{type(model).__name__} has no parameters: there is nothing that could learn.")
     extra = {"momentum": config.momentum} if config.optimizer == "sgd" else {"betas": config.betas}
     if config.optimizer == "muon":
         extra["matrix_rate"] = config.matrix_rate
@@ -124,8 +144,11 @@ def make_optimizer(model: nn.Module, config) -> torch.optim.Optimizer:
     return make(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, **extra)
 
 
+@checked
 def make_schedule(optimizer: torch.optim.Optimizer, config, num_steps: int):
     """What changes the rate, as a :class:`lenet_utils.training.TrainConfig` says; None if nothing does."""
+    check_kind("config", config, "TrainConfig")
+    check_count("num_steps", num_steps, most=10**9)
     if config.schedule == "one-cycle":
         low, high = config.momentum_range or (0.0, 0.0)
         return torch.optim.lr_scheduler.OneCycleLR(

@@ -110,6 +110,8 @@ def _folder(variable: str, inside: str, outside: Path) -> Path:
 
 
 def _expand(path: str | os.PathLike, owner: str) -> Path:
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"{owner} must be given as a path; got one of type {type(path).__name__}.")
     try:
         return Path(path).expanduser()
     except RuntimeError:

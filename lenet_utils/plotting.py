@@ -16,6 +16,9 @@ from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from lenet_utils.arguments import check_count, checked
+from lenet_utils.checks import check_kind
+
 INK, PAPER = "#1a1b1c", "#fdfcfb"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe & Ito (2008), without black
 CLASS_COLOURS = mpl.colormaps["tab10"].colors
@@ -69,8 +72,9 @@ def use_book_style() -> None:
         set_matplotlib_formats("svg")
 
 
+@checked
 def plot_images(
-    images: Sequence,
+    images: Sequence[np.ndarray],
     titles: Sequence[str] | None = None,
     num_columns: int = 10,
     ax: Axes | None = None,
@@ -108,12 +112,15 @@ def plot_images(
     ValueError
         If there is no image, if they differ in shape, or if there is not one title for each, or for each row.
     """
-    shapes = {np.shape(image) for image in images}
-    if len(shapes) != 1 or len(min(shapes)) != 2:
+    shapes = {image.shape for image in images}
+    if len(shapes) != 1 or len(min(shapes)) != 2 or 0 in min(shapes):
         found = ", ".join(str(tuple(shape)) for shape in sorted(shapes)) or "none"
         raise ValueError(f"Expected images of one shape (H, W), at least one; got {found}.")
     if titles is not None and len(titles) != len(images):
         raise ValueError(f"Expected a title for each of the {len(images)} images; got {len(titles)}.")
+    check_count("num_columns", num_columns, most=2**62)
+    if not 0 < size <= 100:
+        raise ValueError(f"size must be a number of inches, above 0; got {size}.")
     pictures = np.stack([np.asarray(image, dtype=float) for image in images])  # (N, H, W)
     num, height, width = pictures.shape
     num_columns = min(num_columns, num)
@@ -139,22 +146,30 @@ def plot_images(
     return ax
 
 
+@checked
 def plot_signed(
-    images: Sequence, titles: Sequence[str] | None = None, num_columns: int = 10, ax: Axes | None = None, **more: object
+    images: Sequence[np.ndarray],
+    titles: Sequence[str] | None = None,
+    num_columns: int = 10,
+    ax: Axes | None = None,
+    **more: object,
 ) -> Axes:
     """:func:`plot_images` for values of both signs, such as weights: blue is positive, orange negative, nothing zero.
 
     The strongest colour is the largest absolute value; ``vmax=`` in ``more`` sets another one.
     """
-    limit = more.pop("vmax", None) or max(float(np.abs(np.asarray(image)).max()) for image in images) or 1.0
+    limit = more.pop("vmax", None) or max((np.abs(x).max(initial=0) for x in images), default=0) or 1.0
     scale = {"cmap": SIGNED, "vmin": -limit, "vmax": limit, "interpolation": "none"}
     return plot_images(images, titles, num_columns, ax, **scale | more)
 
 
+@checked
 def plot_learning_curves(
     curves: dict[str, Sequence[float]], ylabel: str, xlabel: str = "epoch", ax: Axes | None = None
 ) -> Axes:
     """Named values after each epoch (1, 2, ...), one line for each name."""
+    if not curves:
+        raise ValueError("There is nothing to draw: expected at least one named curve.")
     ax = _axes(ax)
     for i, (name, values) in enumerate(curves.items()):
         ax.plot(range(1, len(values) + 1), values, marker="os^Dv"[i % 5], label=name)
@@ -165,6 +180,7 @@ def plot_learning_curves(
     return ax
 
 
+@checked
 def plot_confusion_matrix(counts: np.ndarray, class_names: Sequence[str], ax: Axes | None = None) -> Axes:
     """True classes down, predicted classes across; only the mistakes are shaded, so that they can be seen.
 
@@ -173,7 +189,14 @@ def plot_confusion_matrix(counts: np.ndarray, class_names: Sequence[str], ax: Ax
     counts : numpy.ndarray, shape (C, C), int
         As :func:`lenet_utils.evaluation.confusion_matrix` gives them.
     class_names : sequence of C str
+
+    Raises
+    ------
+    ValueError
+        If there is not one name for each row and column.
     """
+    if counts.shape != 2 * (len(class_names),) or counts.size == 0:
+        raise ValueError(f"Expected a row and a column for each class; got {counts.shape}, {len(class_names)} names.")
     ax = _axes(ax, figsize=(5.2, 4.8))
     mistakes = np.where(np.eye(len(counts), dtype=bool), 0, counts)
     shades = np.zeros((*counts.shape, 4))
@@ -192,6 +215,7 @@ def plot_confusion_matrix(counts: np.ndarray, class_names: Sequence[str], ax: Ax
     return ax
 
 
+@checked
 def plot_embedding(
     points: np.ndarray, labels: Sequence[int], class_names: Sequence[str], ax: Axes | None = None, legend: bool = True
 ) -> Axes:
@@ -206,8 +230,12 @@ def plot_embedding(
     legend : bool
         Write the names into the picture.
     """
-    ax = _axes(ax, figsize=(4.6, 4.6))
     labels = np.asarray(labels)
+    if points.shape != (len(labels), 2) or not len(labels) or not np.isfinite(points).all():
+        raise ValueError(f"Expected a finite point for each of {len(labels)} labels, (N, 2); got {points.shape}.")
+    if not 0 <= labels.min() <= labels.max() < len(class_names):
+        raise ValueError(f"Expected labels from 0 to {len(class_names) - 1}; got {labels.min()} to {labels.max()}.")
+    ax = _axes(ax, figsize=(4.6, 4.6))
     colours = np.asarray(CLASS_COLOURS)[labels % len(CLASS_COLOURS)]
     ax.scatter(*points.T, s=5, c=colours, linewidths=0, alpha=0.8, rasterized=True)
     ax.set_axis_off()
@@ -237,6 +265,7 @@ class LiveCurves:
     figure : matplotlib.figure.Figure
     """
 
+    @checked
     def __init__(self, num_epochs: int, watched: str = "test") -> None:
         self.num_epochs, self.watched = num_epochs, watched
         self.figure, self._ax = plt.subplots(figsize=(5.4, 3.2))
@@ -250,8 +279,10 @@ class LiveCurves:
             self._handle.update(self.figure)
 
 
+@checked
 def plot_history(history, num_epochs: int, watched: str, ax: Axes | None = None) -> Axes:
     """One run, a :class:`lenet_utils.training.History`: losses and accuracies on one axis, as tutorials draw them."""
+    check_kind("history", history, "History")
     curves = {
         "train loss": history.train_loss,
         "train accuracy": [1 - error / 100 for error in history.train_error],

@@ -21,6 +21,7 @@ from scipy import ndimage
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor, nn
 
+from lenet_utils.arguments import checked, fitted
 from lenet_utils.evaluation import outputs, predicted_classes
 from lenet_utils.models import LeNet5
 from lenet_utils.modern.augmentation import pad_network
@@ -56,6 +57,7 @@ class Prediction:
     image: Tensor
 
 
+@checked
 def predict_image(
     model: nn.Module, picture: str | os.PathLike | np.ndarray | Tensor, scaling: str | None = None
 ) -> Prediction:
@@ -90,11 +92,12 @@ def predict_image(
     """
     image = normalise(find_digit(read_grey(picture)))
     scaling = scaling or getattr(model, "scaling", "standard")
-    found = outputs(model, prepare(image[None], model.input_shape[-1], scaling))
+    found = outputs(model, prepare(image[None], getattr(model, "input_shape", (28,))[-1], scaling))
     sign = -1 if getattr(model, "smallest_wins", False) else 1
     return Prediction(int(predicted_classes(model, found)), (sign * found).softmax(1)[0], image)
 
 
+@checked
 def read_grey(picture: str | os.PathLike | np.ndarray | Tensor) -> np.ndarray:
     """The brightness of a picture: shape (H, W), float64 from 0 to 1, no side above 1,024 pixels.
 
@@ -107,7 +110,9 @@ def read_grey(picture: str | os.PathLike | np.ndarray | Tensor) -> np.ndarray:
     try:
         content = read_file(path)
     except OSError as error:
-        raise PictureError(f"{path} cannot be read ({error.strerror}): check its name and who may read it.") from None
+        raise PictureError(
+            f"{' '.join(str(path).split())} cannot be read ({error.strerror}): check its name and who may read it."
+        ) from None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what Pillow finds odd; what it cannot read is an error
@@ -126,7 +131,7 @@ def read_grey(picture: str | os.PathLike | np.ndarray | Tensor) -> np.ndarray:
 
 
 def _from_array(array: np.ndarray | Tensor) -> Image.Image:
-    array = array.numpy(force=True) if isinstance(array, Tensor) else array
+    array = fitted(array, np.ndarray, "picture")
     if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))) or array.size == 0:
         raise PictureError(f"Expected a picture of shape (H, W), (H, W, 3) or (H, W, 4); got shape {array.shape}.")
     if array.dtype != np.uint8:
@@ -157,6 +162,7 @@ def _brightness(image: Image.Image) -> np.ndarray:
     return np.asarray(image, dtype=np.float64) / 255
 
 
+@checked
 def find_digit(grey: np.ndarray) -> np.ndarray:
     """The ink of the one digit in a picture, its surroundings cut off.
 
@@ -179,7 +185,9 @@ def find_digit(grey: np.ndarray) -> np.ndarray:
     PictureError
         If there is no ink, or several digits.
     """
-    ink = _ink(grey)
+    if grey.ndim != 2 or grey.size == 0 or not (grey.min() >= 0 and grey.max() <= 1):
+        raise PictureError(f"Expected brightness from 0 to 1, of shape (H, W); got {grey.dtype} of shape {grey.shape}.")
+    ink = _ink(grey.astype(np.float64))
     threshold = max(otsu(ink), ink.min())
     for _ in range(3):  # where there is little ink, Otsu's threshold may lie within the paper's noise
         light = ink[ink <= threshold]
@@ -223,12 +231,16 @@ def _plane(grey: np.ndarray) -> np.ndarray:
     return plane
 
 
+@checked
 def otsu(values: np.ndarray) -> float:
     """The threshold that parts values into two classes as far from each other as can be (Otsu 1979), in 256 steps."""
+    if (values := values.astype(np.float64)).size == 0 or not np.isfinite(values).all():
+        raise ValueError(f"Expected finite values, at least one; got {values.dtype} of shape {values.shape}.")
+    if np.ptp(values) <= 1e-9 * np.abs(values).max():  # too near each other for 256 steps
+        return float(values.mean())
     counts, edges = np.histogram(values, 256)
-    middles = (edges[:-1] + edges[1:]) / 2
     below = counts.cumsum()[:-1]
-    above, sums = counts.sum() - below, (counts * middles).cumsum()
+    above, sums = counts.sum() - below, (counts * (edges[:-1] + edges[1:]) / 2).cumsum()
     apart = sums[:-1] / below.clip(1) - (sums[-1] - sums[:-1]) / above.clip(1)  # between the classes' means
     best = below * above * apart**2
     return float(edges[1:-1][best == best.max()].mean())  # the middle of the gap between them
@@ -273,8 +285,7 @@ def _digits(mask: np.ndarray) -> list[np.ndarray]:
     above = -gaps[..., 1] >= 0.3 * np.minimum.outer(widths, widths)
     small = np.minimum.outer(heights, heights) < 0.5 * np.maximum.outer(heights, heights)
     _, groups = connected_components(near & (above | small))
-    members = [kept[groups == g] for g in range(groups.max() + 1)]
-    masks = [np.isin(labels, group + 1) for group in members]
+    masks = [np.isin(labels, kept[groups == g] + 1) for g in range(groups.max() + 1)]
     sizes = [max(map(len, map(np.unique, one.nonzero()))) for one in masks]
     return [one for one, size in zip(masks, sizes, strict=True) if size >= 0.4 * max(sizes)]
 

@@ -9,10 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lenet_utils.arguments import check_count, check_finite, checked
+
 MNIST_MEAN, MNIST_STD = 0.1307, 0.3081  # of the 60,000 training images, as multiples of full ink
 PAPER_BACKGROUND, PAPER_FOREGROUND = -0.1, 1.175  # LeCun et al. (1998), section II-B
 
 
+@checked
 def center_by_mass(image: Tensor) -> Tensor:
     """Shift an image by whole pixels until its ink's centre of mass is nearest to pixel (H/2, W/2), as in MNIST.
 
@@ -32,6 +35,8 @@ def center_by_mass(image: Tensor) -> Tensor:
     if image.ndim != 2:
         raise ValueError(f"center_by_mass takes one image of shape (H, W); got shape {tuple(image.shape)}.")
     ink = image.double().numpy(force=True)  # quicker than torch on one small image
+    if not np.isfinite(ink).all() or (ink < 0).any():
+        raise ValueError("center_by_mass takes ink from 0, the background, up; some is negative or not finite.")
     shifts = []
     for axis in (0, 1):
         profile = ink.sum(1 - axis)
@@ -43,6 +48,7 @@ def center_by_mass(image: Tensor) -> Tensor:
     return torch.roll(image, shifts, (0, 1))
 
 
+@checked
 def normalise(ink: Tensor | np.ndarray) -> Tensor:
     """One digit of any size, as the images of MNIST were made: 20 pixels high or wide, centred by mass in 28×28.
 
@@ -103,6 +109,7 @@ def _area_weights(before: int, after: int) -> np.ndarray:
     return covered.clip(0) * after / before
 
 
+@checked
 def pad(images: Tensor, size: int = 32) -> Tensor:
     """Surround images with background (zeros) up to ``size`` × ``size``; pad before you standardise.
 
@@ -117,6 +124,7 @@ def pad(images: Tensor, size: int = 32) -> Tensor:
     torch.Tensor, shape (..., size, size), same dtype
     """
     _check_range(images)
+    check_count("size", size, most=4_096)
     (top, odd_top), (left, odd_left) = (divmod(size - n, 2) for n in images.shape[-2:])
     if min(top, left) < 0 or odd_top or odd_left:
         raise ValueError(
@@ -126,6 +134,7 @@ def pad(images: Tensor, size: int = 32) -> Tensor:
     return functional.pad(images, (left, left, top, top))
 
 
+@checked
 def standardise(images: Tensor, mean: float = MNIST_MEAN, std: float = MNIST_STD) -> Tensor:
     """Scale images to mean 0 and standard deviation 1, given those of the training set.
 
@@ -138,10 +147,19 @@ def standardise(images: Tensor, mean: float = MNIST_MEAN, std: float = MNIST_STD
     Returns
     -------
     torch.Tensor, shape (N, 1, H, W), float32
+
+    Raises
+    ------
+    ValueError
+        If ``mean`` or ``std`` is not finite, or ``std`` is not positive.
     """
+    check_finite(mean=mean, std=std)
+    if std <= 0:
+        raise ValueError(f"std must be positive, for images are divided by it; got {std}.")
     return (_as_channel(images) - mean) / std
 
 
+@checked
 def paper_range(images: Tensor) -> Tensor:
     """Scale images as the 1998 paper does (section II-B): background -0.1, full ink 1.175.
 
@@ -153,6 +171,7 @@ def paper_range(images: Tensor) -> Tensor:
 SCALINGS = {"unit": lambda images: _as_channel(images), "standard": standardise, "paper": paper_range}
 
 
+@checked
 def prepare(images: Tensor, input_size: int = 32, scaling: str = "standard") -> Tensor:
     """Pixels to network input in one call: pad to ``input_size``, then scale.
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import numpy as np
 import torch
 
+from lenet_utils.arguments import checked
 from lenet_utils.data import ImageDataset
 from lenet_utils.device import device_name, machine_name, pick_device
 from lenet_utils.paths import checkout
@@ -21,6 +22,7 @@ def versions() -> dict[str, str]:
     return {"Python": platform.python_version(), "torch": torch.__version__, "NumPy": np.__version__}
 
 
+@checked
 @dataclass(frozen=True)
 class Provenance:
     """A line to stand on every page that shows measured numbers."""
@@ -37,6 +39,7 @@ class Provenance:
         return f'<p class="provenance">{html.escape(str(self))}</p>'
 
 
+@checked
 def session(device: torch.device) -> dict:
     """Date, commit, versions and machine, as they are now; ``device`` is the one that computes."""
     return {

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from lenet_utils import storage
+from lenet_utils.arguments import checked
 from lenet_utils.paths import cache_dir, read_file, results_dir, stored_results, write_file
 from lenet_utils.provenance import session
 
@@ -46,6 +47,7 @@ class MissingResultsError(ResultsError):
     """Nothing of the experiment is stored; the message says how to run it."""
 
 
+@checked
 @dataclass(frozen=True)
 class Experiment:
     """Something that takes long enough to be done once and kept.
@@ -207,8 +209,8 @@ def _other(experiment: str, seed: int) -> ResultsError:
 
 def _check_name(experiment: str) -> None:
     """Only what cannot lead out of a folder."""
-    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", experiment):
-        raise ValueError(f"An experiment's name has small letters, digits, dots and hyphens only; got {experiment!r}.")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name := str(experiment)):
+        raise ValueError(f"An experiment's name has small letters, digits, dots and hyphens only; got {name!r}.")
 
 
 def results_path(experiment: str, seed: int) -> Path:
@@ -276,6 +278,7 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"it holds {constant}, which is no number")
 
 
+@checked
 def load_results(experiment: str, complete: bool = True) -> list[dict]:
     """The stored runs of an experiment, ordered by seed.
 
@@ -311,6 +314,7 @@ def learned(experiment: str, model: nn.Module) -> nn.Module:
     return model.eval()
 
 
+@checked
 def as_json(configuration: dict) -> dict:
     """The same as it comes back from a file: tuples as lists."""
     return json.loads(json.dumps(configuration))

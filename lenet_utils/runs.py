@@ -22,7 +22,8 @@ import sys
 import time
 
 from lenet_utils import storage
-from lenet_utils.checks import checked, choose
+from lenet_utils.arguments import checked
+from lenet_utils.checks import choose
 from lenet_utils.downloads import DataError
 from lenet_utils.family import zip_codes
 from lenet_utils.modern import augmentation, maps_off, search, shifts

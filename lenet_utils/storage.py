@@ -16,11 +16,13 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
+from lenet_utils.arguments import checked
 from lenet_utils.paths import read_file, shorten, write_file
 
 DIGEST_SIZE = hashlib.sha256().digest_size
 
 
+@checked
 @contextmanager
 def exclusively(path: Path) -> Iterator[None]:
     """Let one process at a time make ``path``, so that chapters side by side do not train the same network twice.
@@ -39,6 +41,7 @@ def exclusively(path: Path) -> Iterator[None]:
         lock.release()
 
 
+@checked
 def save(path: Path, content: dict) -> None:
     """Write tensors and plain values, with a digest, so that ``path`` holds all of them or stays as it was.
 
@@ -53,6 +56,7 @@ def save(path: Path, content: dict) -> None:
     write_file(path, hashlib.sha256(archive).digest() + archive)
 
 
+@checked
 def load(path: Path) -> dict | None:
     """What :func:`save` wrote, or None when there is no such file or it is damaged; of the latter a line tells.
 
@@ -76,6 +80,7 @@ def load(path: Path) -> dict | None:
         return None
 
 
+@checked
 def pack(tensors: Iterable[Tensor]) -> dict[str, object]:
     """Weights as text, sixteen bits each, for a page or a results file.
 
@@ -106,7 +111,8 @@ def pack(tensors: Iterable[Tensor]) -> dict[str, object]:
     return {"count": len(short), "check": zlib.crc32(raw), "weights": base64.b64encode(raw).decode()}
 
 
-def unpack(packed: dict[str, object], tensors: Iterable[Tensor]) -> None:
+@checked
+def unpack(packed: dict[str, object] | None, tensors: Iterable[Tensor]) -> None:
     """Copy the weights that :func:`pack` wrote into tensors of the same sizes, in the same order.
 
     Raises

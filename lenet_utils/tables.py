@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
 
+from lenet_utils.arguments import checked
 
+
+@checked
 @dataclass(frozen=True)
 class Table:
     """A table that shows itself when it is the last expression of a cell.

@@ -16,6 +16,7 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
+from lenet_utils.arguments import checked
 from lenet_utils.checks import choose
 from lenet_utils.data import ImageDataset
 from lenet_utils.device import is_watched, pick_device
@@ -28,6 +29,7 @@ class TrainingError(RuntimeError):
     """Training cannot go on; the message names the step and the learning rate."""
 
 
+@checked
 @dataclass(frozen=True)
 class TrainConfig:
     """All that a training run depends on, besides the network and the data.
@@ -84,10 +86,6 @@ class TrainConfig:
         choose("optimizer", self.optimizer, OPTIMIZERS)
         choose("schedule", self.schedule, dict.fromkeys(SCHEDULES))
         choose("scaling", self.scaling, SCALINGS)
-        for name in ("num_epochs", "batch_size", "averaged_steps", "plateau_patience", "input_size", "seed"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool):
-                raise ValueError(f"{name} must be a whole number; got {value!r}.")
         for name in ("num_epochs", "batch_size", "input_size", "learning_rate", "matrix_rate", "plateau_factor"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be positive and finite; got {getattr(self, name)}.")
@@ -133,6 +131,7 @@ class History:
         return {"train_seconds": self.seconds, "images_per_second": self.images_per_second}
 
 
+@checked
 def default_config(dataset: ImageDataset) -> TrainConfig:
     """The book's own recipe for a data set: two epochs, and on a small one as many as show 15,000 images (at most 20).
 
@@ -149,6 +148,7 @@ def default_config(dataset: ImageDataset) -> TrainConfig:
     return TrainConfig(num_epochs=num_epochs, **chosen, seed=100)
 
 
+@checked
 def train(
     model: nn.Module,
     dataset: ImageDataset,

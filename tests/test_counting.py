@@ -180,6 +180,6 @@ def test_each_part_keeps_its_mode_after_an_error_too(count):
     count(model, (1, 9, 9))
     modes = [True, True, False, True]  # the whole, and its three parts
     assert [part.training for part in model.modules()] == modes
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ValueError, match="cannot read images"):
         count(model, (2, 9, 9))
     assert [part.training for part in model.modules()] == modes

@@ -7,8 +7,17 @@ import pytest
 import torch
 from conftest import sentence
 from torch import nn
+from torch.nn import functional
 
-from lenet_utils.evaluation import confusion_matrix, error_rate, outputs, predict, rejection_curve, wilson_interval
+from lenet_utils.evaluation import (
+    confusion_matrix,
+    error_rate,
+    evaluate,
+    outputs,
+    predict,
+    rejection_curve,
+    wilson_interval,
+)
 from lenet_utils.models import MLP, seeded
 
 
@@ -211,3 +220,43 @@ def test_scores_that_are_no_numbers_are_refused():
     with pytest.raises(ValueError, match="Scores must be finite") as caught:
         rejection_curve(torch.tensor([0.1, float("nan"), 1]), labels, labels)
     sentence(caught.value, "1 of 3")
+
+
+@pytest.mark.parametrize("function", [outputs, predict])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_images_that_are_no_numbers_are_refused(function, value):
+    images = torch.zeros(2, 1, 28, 28)
+    images[1, 0, 3, 3:5] = value
+    with pytest.raises(ValueError, match="not finite") as caught:
+        function(MLP((8,)), images)
+    sentence(caught.value, "2 values of the images")
+
+
+def test_a_network_whose_outputs_are_no_numbers_gives_no_class():
+    model = MLP((8,))
+    with torch.no_grad():
+        model.layers[-1].bias[3] = float("nan")
+    with pytest.raises(ValueError, match="train it again") as caught:
+        predict(model, torch.zeros(3, 1, 28, 28))
+    sentence(caught.value, "3 of 3")
+    loss, _ = evaluate(model, torch.zeros(3, 1, 28, 28), torch.zeros(3).long(), functional.cross_entropy)
+    assert np.isnan(loss)  # by which training sees that it diverged
+
+
+@pytest.mark.parametrize(
+    ("labels", "part"),
+    [
+        ([0.0, 1.0], "whole numbers, int64; got torch.float"),
+        ([0, 1, 2], "each of 2 images"),
+        ([0, 10], "from 0 to 9; got 0 to 10"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused(labels, part):
+    with pytest.raises((ValueError, TypeError), match="label") as caught:
+        evaluate(MLP((8,)), torch.zeros(2, 1, 28, 28), labels, functional.cross_entropy)
+    sentence(caught.value, part)
+
+
+def test_double_images_are_read_like_others():
+    model, images = MLP((8,)), torch.rand(3, 1, 28, 28)
+    assert torch.equal(predict(model, images.double()), predict(model, images.numpy()))

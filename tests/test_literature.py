@@ -42,3 +42,9 @@ def test_an_unknown_name_is_one_sentence():
     with pytest.raises(ValueError, match="Nothing") as caught:
         published("lenet-5/test-eror")
     sentence(caught.value, "lenet-5/test-error")
+
+
+def test_a_printed_number_is_shown_with_its_unit():
+    assert str(published("lenet-5/test-error")).startswith("0.95 % (lecun1998gradient, section III-B): ")
+    assert str(published("lenet-5/parameters")).startswith("60000 (lecun1998gradient, section II-A): ")
+    assert {row.unit for name, row in record().items() if name.endswith("-error")} == {"%"}

@@ -74,6 +74,36 @@ def test_standardise():
     torch.testing.assert_close(standardise(images.float() / 255), out)
 
 
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"std": 0}, "std must be positive, for images are divided by it; got 0"),
+        ({"std": -0.3}, "got -0.3"),
+        ({"std": float("nan")}, "std must be finite; got nan"),
+        ({"std": float("inf")}, "got inf"),
+        ({"mean": float("nan")}, "mean must be finite; got nan"),
+        ({"mean": float("-inf")}, "got -inf"),
+    ],
+)
+def test_standardise_refuses_what_scales_nothing(changes, part):
+    with pytest.raises(ValueError, match=r"mean|std") as caught:
+        standardise(torch.zeros(1, 28, 28), **changes)
+    sentence(caught.value, part)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
+def test_center_by_mass_refuses_what_is_no_ink(value):
+    with pytest.raises(ValueError, match="negative or not finite"):
+        center_by_mass(torch.tensor([[0.0, 1.0], [value, 0.0]]))
+
+
+def test_arrays_lists_and_other_types_are_prepared_alike(digits):
+    images = digits.test_images[:2]
+    for other in (images.numpy(), images.numpy()[::-1][::-1], images / 255, (images / 255).numpy().astype(">f8")):
+        torch.testing.assert_close(prepare(other), prepare(images))
+    torch.testing.assert_close(prepare((images / 255).tolist()), prepare(images))
+
+
 def test_paper_range_is_the_papers():
     images = torch.tensor([0, 255], dtype=torch.uint8).reshape(2, 1, 1)
     torch.testing.assert_close(paper_range(images).ravel(), torch.tensor([-0.1, 1.175]))

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torture
 from conftest import ROOT, jupyter_book
 
 if not (ROOT / "book" / "_ext").exists():
@@ -158,35 +159,10 @@ def test_fingerprint_is_steady(book_build, tree):
     assert book_build.fingerprint(tree) == before
 
 
-PAGE = """\
-    ---
-    jupytext:
-      text_representation: {extension: .md, format_name: myst}
-    kernelspec: {display_name: Python 3, language: python, name: python3}
-    ---
-    # A page
-
-    ```{code-cell} ipython3
-    from lenet_utils import answer
-    print(f"The answer is {answer.ANSWER}.")
-    ```
-    """
-
-
 @pytest.fixture
 def small_book(tmp_path) -> Path:
     """A book of one page, with this book's own settings and extension, that shows a number of ``lenet_utils``."""
-    tree = tmp_path / "tree"
-    ignored = shutil.ignore_patterns("*.md", "__pycache__", "kernel-ipc-*")
-    shutil.copytree(ROOT / "book", tree / "book", ignore=ignored)
-    shutil.copytree(ROOT / "lenet_utils", tree / "lenet_utils", ignore=ignored)
-    for name in ("_config.yml", "requirements.txt"):
-        shutil.copy2(ROOT / name, tree)
-    (tree / "notebooks").mkdir()
-    (tree / "_toc.yml").write_text("format: jb-book\nroot: book/page\n")
-    (tree / "book" / "page.md").write_text(textwrap.dedent(PAGE))
-    (tree / "lenet_utils" / "answer.py").write_text("ANSWER = 41\n")
-    return tree
+    return torture.small_book(tmp_path / "tree")
 
 
 @pytest.mark.slow
@@ -271,7 +247,7 @@ def test_two_builds_at_once_in_one_tree_take_turns(small_book, book_environment)
 def add_page(tree: Path, name: str, code: str) -> Path:
     """A second page; its file."""
     path = tree / "book" / f"{name}.md"
-    head, _, tail = textwrap.dedent(PAGE).partition("from lenet_utils import answer\n")
+    head, _, tail = textwrap.dedent(torture.PAGE).partition("from lenet_utils import answer\n")
     path.write_text(f"{head}{code}\n{tail.partition(chr(10))[2]}")
     with (tree / "_toc.yml").open("a") as toc:
         toc.write(("" if "chapters:" in (tree / "_toc.yml").read_text() else "chapters:\n") + f"- file: book/{name}\n")

@@ -248,13 +248,13 @@ def test_default_is_two_epochs_on_a_large_set_and_more_on_a_small_one(digits):
         ({"scaling": "none"}, ("'none'", "'standard'", "'paper'")),
         ({"input_size": 0}, ("input_size must be positive", "0")),
         ({"seed": -1}, ("seed must not be negative", "-1")),
-        ({"seed": 2**64}, ("seed must not be negative, nor beyond", str(2**64))),
+        ({"seed": 2**64}, ("seed must have at most 63 bits", "65 bits")),
         ({"seed": True}, ("seed must be a whole number", "True")),
         ({"num_epochs": "2"}, ("num_epochs must be a whole number", "'2'")),
     ],
 )
 def test_impossible_settings_are_refused(settings, parts):
-    with pytest.raises(ValueError) as raised:  # noqa: PT011
+    with pytest.raises((TypeError, ValueError)) as raised:
         TrainConfig(**settings)
     sentence(raised.value, *parts)
 
@@ -507,7 +507,7 @@ def test_betas_and_their_range_reach_the_optimizer(few):
 
 @pytest.mark.parametrize(("name", "value"), [("averaged_steps", -1), ("averaged_steps", 0.5), ("batch_size", 2.5)])
 def test_numbers_that_count_are_whole_and_not_negative(name, value):
-    with pytest.raises(ValueError, match=f"{name} must (be a whole number|not be negative)"):
+    with pytest.raises((TypeError, ValueError), match=f"{name} must (be a whole number|not be negative)"):
         TrainConfig(**{name: value})
 
 

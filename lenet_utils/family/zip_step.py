@@ -2,8 +2,8 @@
 
 What is computed is :class:`lenet_utils.family.networks.ZipNet1989`: forward, backward, then every weight moves, by
 gradient descent as in 1989 or by AdamW (Loshchilov & Hutter 2019).  Maps keep their margins of background, so that no
-loop asks whether it is inside; the fields of a layer's units are gathered into columns, so that each layer is one product
-of matrices.
+loop asks whether it is inside; the fields of a layer's units are gathered into columns, so that each layer is one
+product of matrices.
 """
 
 from __future__ import annotations

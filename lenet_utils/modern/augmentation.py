@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lenet_utils import storage
+from lenet_utils.arguments import check_count, check_finite, checked
+from lenet_utils.checks import check_images
 from lenet_utils.data import ImageDataset, load
 from lenet_utils.device import device_name, pick_device
 from lenet_utils.evaluation import error_rate, predict
@@ -23,6 +25,7 @@ from lenet_utils.training import default_config, train
 SEEDS = tuple(range(100, 105))
 
 
+@checked
 @dataclass(frozen=True)
 class Distortions:
     """How far digits are moved, and how much their strokes change; each is drawn evenly from its range.
@@ -55,7 +58,13 @@ class Distortions:
     stroke_share: float = 0.5
     stroke_threshold: tuple[float, float] = (0.2, 0.65)
 
+    def __post_init__(self) -> None:
+        names = ("shift", "turn", "scaling", "squeezing", "shear", "stroke_share")
+        check_finite(**{name: getattr(self, name) for name in names})
+        check_finite(lower_threshold=self.stroke_threshold[0], upper_threshold=self.stroke_threshold[1])
 
+
+@checked
 def distort(images: Tensor, seed: int, distortions: Distortions | None = None) -> Tensor:
     """A copy of every image, moved by an affine map of its own, and a share of them with other strokes.
 
@@ -74,6 +83,7 @@ def distort(images: Tensor, seed: int, distortions: Distortions | None = None) -
         raise ValueError(
             f"Expected square images of shape (N, H, H), uint8; got {images.dtype} of shape {tuple(images.shape)}."
         )
+    check_images(images[:, None].float(), 1, images.shape[1])
     d, generator = distortions or Distortions(), torch.Generator().manual_seed(seed)
     return torch.cat([_distort(part, d, generator) for part in images.split(10_000)])
 
@@ -101,6 +111,7 @@ def _distort(images: Tensor, d: Distortions, generator: torch.Generator) -> Tens
     return (torch.where(chosen[:, None, None], redrawn, moved) * 255).round().to(torch.uint8)
 
 
+@checked
 def redraw(images: Tensor, thresholds: Tensor) -> Tensor:
     """Digits with thinner or thicker strokes: blurred a little, and made sharp again at another level of grey.
 
@@ -114,13 +125,26 @@ def redraw(images: Tensor, thresholds: Tensor) -> Tensor:
     -------
     torch.Tensor, shape (N, H, W), float in [0, 1]
     """
+    if (
+        images.ndim != 3
+        or images.numel() == 0
+        or thresholds.shape != images.shape[:1]
+        or not images.is_floating_point()
+    ):
+        raise ValueError(
+            f"Expected images (N, H, W), float, and thresholds (N,); got {images.dtype} of shape "
+            f"{tuple(images.shape)}, and {tuple(thresholds.shape)}."
+        )
+    images, thresholds = images.float(), thresholds.float()
     kernel = torch.tensor([1.0, 2.0, 1.0]) / 4
     blurred = functional.conv2d(images[:, None], torch.outer(kernel, kernel)[None, None], padding=1)[:, 0]
     return (3 * (blurred - thresholds[:, None, None]) + 0.5).clamp(0, 1)
 
 
+@checked
 def with_distorted_copies(dataset: ImageDataset, seed: int, num_copies: int = 1) -> ImageDataset:
     """The same data set, its training part followed by distorted copies of all its images; the other parts stay."""
+    check_count("num_copies", num_copies, 0, 1_000)
     copies = [distort(dataset.train_images, 1_000 * seed + i) for i in range(num_copies)]
     return replace(
         dataset,

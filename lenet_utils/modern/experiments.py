@@ -11,6 +11,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
+from lenet_utils.arguments import checked
 from lenet_utils.data import TITLES, ImageDataset, load
 from lenet_utils.device import device_name, pick_device
 from lenet_utils.evaluation import error_rate, predict
@@ -62,6 +63,7 @@ def _configuration(config: TrainConfig) -> dict[str, object]:
     return {name: value for name, value in asdict(config).items() if name != "seed"}
 
 
+@checked
 def stored_predictions(
     model: nn.Module, dataset: ImageDataset, config: TrainConfig, experiment: str | None = None
 ) -> dict[int, Tensor]:

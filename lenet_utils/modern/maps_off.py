@@ -9,6 +9,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from lenet_utils.arguments import check_count, checked, shown
+from lenet_utils.checks import choose
 from lenet_utils.data import load
 from lenet_utils.device import pick_device
 from lenet_utils.embedding import activations
@@ -24,6 +26,7 @@ POOLING = {"c1": "s2", "c3": "s4"}
 WAYS = ("zero", "mean")
 
 
+@checked
 def passed_on(model: LeNet5, images: Tensor, layer: str) -> Tensor:
     """The maps of ``"c1"`` or ``"c3"`` as the pooling behind them hands them on.
 
@@ -37,28 +40,35 @@ def passed_on(model: LeNet5, images: Tensor, layer: str) -> Tensor:
     -------
     torch.Tensor, shape (N, 6, 14, 14) or (N, 16, 5, 5), on the CPU
     """
-    rows = torch.from_numpy(activations(model, images, POOLING[layer]))  # (N, D)
+    rows = torch.from_numpy(activations(model, images, choose("layer", layer, POOLING)))  # (N, D)
     maps = rows.unflatten(1, (getattr(model, layer).out_channels, -1))
     return maps.unflatten(2, (math.isqrt(maps.shape[2]), -1))
 
 
+@checked
 @torch.no_grad()
 def answers_from(model: LeNet5, maps: Tensor, layer: str, batch_size: int = 250) -> Tensor:
     """What the network answers, given the maps of :func:`passed_on`: classes of shape (N,), int64."""
+    shape = choose("layer", layer, {"c1": (6, 14, 14), "c3": (16, 5, 5)})
+    if maps.ndim != 4 or tuple(maps.shape[1:]) != shape or maps.numel() == 0 or not maps.is_floating_point():
+        raise ValueError(f"Expected maps of shape (N, {', '.join(map(str, shape))}), float; got {shown(maps)}.")
+    check_count("batch_size", batch_size, most=2**62)
     f, device, parts = model.activation, next(model.parameters()).device, []
-    for x in maps.to(device).split(batch_size):
+    for x in maps.to(device, model.c3.weight.dtype).split(batch_size):
         x = model.s4(f(model.c3(x))) if layer == "c1" else x  # (B, 16, 5, 5)
         x = f(model.c5(x)).flatten(1)  # (B, 120)
         parts.append(model.output(f(model.f6(x))).argmax(1))
     return torch.cat(parts).cpu()
 
 
+@checked
 def wrong_by_class(answers: Tensor, labels: Tensor, num_classes: int = 10) -> list[int]:
     """How many images of each class got another answer."""
     counts = confusion_matrix(answers, labels, num_classes)
     return (counts.sum(axis=1) - counts.diagonal()).tolist()
 
 
+@checked
 def wrong_without(
     model: LeNet5, maps: Tensor, labels: Tensor, layer: str, number: int, substitute: Tensor | float = 0.0
 ) -> list[int]:
@@ -74,6 +84,9 @@ def wrong_without(
     substitute : torch.Tensor, shape (H, W), or float
         What the next layer gets in its place, whatever the image.
     """
+    check_count("number", number, 0, maps.shape[1] - 1 if maps.ndim > 1 else 0)
+    if isinstance(substitute, Tensor) and substitute.shape not in (maps.shape[2:], ()):
+        raise ValueError(f"Expected a map of shape {tuple(maps.shape[2:])} instead; got {tuple(substitute.shape)}.")
     kept = maps[:, number].clone()
     maps[:, number] = substitute
     try:

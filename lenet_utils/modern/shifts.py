@@ -8,6 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from lenet_utils.arguments import check_count, checked
 from lenet_utils.data import load
 from lenet_utils.device import pick_device
 from lenet_utils.evaluation import error_rate, predict
@@ -21,8 +22,13 @@ DISTANCES = (0, 1, 2, 3, 4)  # pixels
 WAYS = ((1, 0), (-1, 0), (0, 1), (0, -1))  # down, up, right, left
 
 
+@checked
 def shifted(images: Tensor, down: int, right: int) -> Tensor:
     """Digits moved by whole pixels within 32×32: (N, 28, 28) to (N, 32, 32); what leaves the image is lost."""
+    if images.ndim != 3:
+        raise ValueError(f"Expected images of shape (N, 28, 28); got shape {tuple(images.shape)}.")
+    check_count("down", down, -32, 32)
+    check_count("right", right, -32, 32)
     moved = pad(images).roll((down, right), (1, 2))
     for axis, distance in ((1, down), (2, right)):
         edge = slice(0, distance) if distance > 0 else slice(distance, None)
@@ -44,6 +50,7 @@ def measure(run: Run, name: str) -> None:
             break
 
 
+@checked
 def mean_error(model: torch.nn.Module, images: Tensor, labels: Tensor, distance: int) -> float:
     """Error rate in per cent over images (N, 28, 28) moved by ``distance`` pixels, mean of the four ways."""
     moved = [prepare(shifted(images, down * distance, right * distance)) for down, right in WAYS]

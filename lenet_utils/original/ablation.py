@@ -10,6 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from lenet_utils.arguments import check_count, checked
 from lenet_utils.checks import choose
 from lenet_utils.data import ImageDataset, load
 from lenet_utils.evaluation import evaluate, predicted_classes
@@ -30,6 +31,7 @@ CHOICES: dict[str, tuple[str, str]] = {
 """Every choice as in 1998 and as today, in the order in which they are changed."""
 
 
+@checked
 @dataclass(frozen=True)
 class Design:
     """One network between 1998 and today, and what trains it; by default all is as it was in 1998.
@@ -101,6 +103,7 @@ class AblationNet(nn.Module):
     input_shape = (1, 32, 32)
     scaling = "paper"
 
+    @checked
     def __init__(self, design: Design | None = None, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.design = design or Design()
@@ -123,7 +126,7 @@ class AblationNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Penalties, or logits, of shape (N, 10) for images (N, 1, 32, 32) in -0.1..1.175."""
-        check_paper_images(images)
+        check_paper_images(images, self)
         for layer in self.stages():
             images = layer(images)
         return self.output(images)
@@ -149,6 +152,7 @@ class AblationNet(nn.Module):
             layer.bias.zero_()
 
 
+@checked
 @dataclass(frozen=True)
 class AblationConfig:
     """How every design learns; all values are our choice.
@@ -170,7 +174,14 @@ class AblationConfig:
     learning_rate: float = 0.003
     dataset: str = "mnist"
 
+    def __post_init__(self) -> None:
+        check_count("num_passes", self.num_passes)
+        check_count("batch_size", self.batch_size, most=2**62)
+        if not (0 < self.eta_factor < math.inf and 0 < self.learning_rate < math.inf):
+            raise ValueError(f"Rates must be positive and finite; got {self.eta_factor} and {self.learning_rate}.")
 
+
+@checked
 def learn(model: AblationNet, dataset: ImageDataset, config: AblationConfig, seed: int) -> Iterator[dict]:
     """Train one of the networks, and judge it after each pass on validation and test images.
 
@@ -205,8 +216,10 @@ def learn(model: AblationNet, dataset: ImageDataset, config: AblationConfig, see
         yield row | judged
 
 
+@checked
 def make_optimizer(model: AblationNet, config: AblationConfig, steps: int):
     """What the design names; and for Adam its schedule, None for the paper's method."""
+    check_count("steps", steps, most=10**6)
     if model.design.optimizer == "sdlm":
         return StochasticDiagonalLM(model, eta_of_pass(1, config), loss=model.loss_name), None
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
@@ -214,6 +227,7 @@ def make_optimizer(model: AblationNet, config: AblationConfig, steps: int):
     return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, total_steps=total)
 
 
+@checked
 def eta_of_pass(number: int, config: AblationConfig) -> float:
     """The global rate of a pass: the paper's schedule of 20 passes, in fewer, and times the factor.
 
@@ -222,6 +236,7 @@ def eta_of_pass(number: int, config: AblationConfig) -> float:
     >>> [eta_of_pass(n, AblationConfig(num_passes=5, eta_factor=1)) for n in range(1, 6)]
     [0.0005, 0.0002, 0.0001, 5e-05, 1e-05]
     """
+    check_count("number", number)
     of_paper = 1 + (number - 1) * 12 // (config.num_passes - 1) if config.num_passes > 1 else 1
     return paper_eta(of_paper) * config.eta_factor
 

@@ -8,7 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lenet_utils.arguments import check_count, check_finite, checked
 
+
+@checked
 @dataclass(frozen=True)
 class Distortion:
     """How far each of the paper's four distortions goes; all ranges are our choice, for the paper gives none.
@@ -29,6 +32,10 @@ class Distortion:
     squeezing: float = 0.15
     shear: float = 0.25
 
+    def __post_init__(self) -> None:
+        check_finite(**vars(self))
+
+    @checked
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """Random maps, as :func:`distort` takes them.
 
@@ -37,10 +44,12 @@ class Distortion:
         torch.Tensor, shape (count, 5)
             Translation across and down (pixels), log of scaling, log of squeezing, shear; each uniform.
         """
+        check_count("count", count, 0, 10**8)
         limits = torch.tensor([self.translation, self.translation, self.scaling, self.squeezing, self.shear])
         return (torch.rand(count, 5, generator=generator) * 2 - 1) * limits
 
 
+@checked
 def distort(images: Tensor, maps: Tensor) -> Tensor:
     """Move every image by its own affine map, about its middle, with bilinear interpolation.
 
@@ -55,9 +64,10 @@ def distort(images: Tensor, maps: Tensor) -> Tensor:
     -------
     torch.Tensor, shape (N, H, W), same dtype
     """
-    if images.ndim != 3 or maps.shape != (len(images), 5):
+    if images.ndim != 3 or maps.shape != (len(images), 5) or images.numel() == 0:
         raise ValueError(f"Expected images (N, H, W) and maps (N, 5); got {tuple(images.shape)}, {tuple(maps.shape)}.")
-    across, down, scaling, squeezing, shear = maps.unbind(1)
+    check_finite(pixels=float(images.double().sum()), maps=float(maps.double().sum()))
+    across, down, scaling, squeezing, shear = maps.float().unbind(1)
     height, width = images.shape[1:]
     # Where each output pixel comes from, in units of half the image: the inverse of scale, then shear, then shift.
     x, y = (-scaling - squeezing).exp(), (-scaling + squeezing).exp()
@@ -67,4 +77,4 @@ def distort(images: Tensor, maps: Tensor) -> Tensor:
         torch.stack(rows, 1).view(-1, 2, 3), [len(images), 1, height, width], align_corners=False
     )
     moved = functional.grid_sample(images[:, None].float(), grid, padding_mode="zeros", align_corners=False)[:, 0]
-    return moved.round().to(torch.uint8) if images.dtype == torch.uint8 else moved
+    return moved.round().to(torch.uint8) if images.dtype == torch.uint8 else moved.to(images.dtype)

@@ -6,6 +6,7 @@ as in the paper), the 500 patterns on which second derivatives are estimated bef
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -15,12 +16,14 @@ import torch
 from torch import Tensor
 
 from lenet_utils import storage
+from lenet_utils.arguments import check_count, checked
+from lenet_utils.checks import choose
 from lenet_utils.data import ImageDataset, load
 from lenet_utils.evaluation import evaluate
 from lenet_utils.fingerprints import state_fingerprint
 from lenet_utils.original.distortions import Distortion, distort
 from lenet_utils.original.fast_step import FastLeNet5
-from lenet_utils.original.losses import loss_function
+from lenet_utils.original.losses import PENALTY_LOSSES, loss_function
 from lenet_utils.original.network import LeNet5Original
 from lenet_utils.original.optimizer import MU, NUM_SAMPLES, curvatures, paper_eta
 from lenet_utils.preprocessing import pad, prepare
@@ -30,6 +33,7 @@ FIRST_STEPS = 50  # after which a run's weights are recorded, so that they can b
 CHUNK = 5_000  # patterns prepared at once
 
 
+@checked
 @dataclass(frozen=True)
 class OriginalConfig:
     """What decides a run of LeNet-5 as published, besides the seed.
@@ -75,6 +79,14 @@ class OriginalConfig:
     distortion: Distortion = field(default_factory=Distortion)
     dataset: str = "mnist"
 
+    def __post_init__(self) -> None:
+        for name in ("num_passes", "num_samples", "num_train", "patterns_per_pass"):
+            check_count(name, 1 if getattr(self, name) is None else getattr(self, name), most=10**9)
+        check_count("distorted_copies", self.distorted_copies, 0, 1_000)
+        choose("loss", self.loss, PENALTY_LOSSES)
+        if not (0 < self.j < math.inf and 0 < self.mu < math.inf):
+            raise ValueError(f"j and mu must be positive and finite; got {self.j} and {self.mu}.")
+
 
 class PaperTraining:
     """One run of the paper's training: network, patterns, and their order.
@@ -97,6 +109,7 @@ class PaperTraining:
         On what errors are counted after a pass: ``"train"``, and ``"test"`` or ``"validation"``.
     """
 
+    @checked
     def __init__(self, config: OriginalConfig, seed: int, dataset: ImageDataset) -> None:
         self.config, self.seed, self.dataset = config, seed, dataset
         images, labels = dataset.train_images, dataset.train_labels

@@ -23,6 +23,7 @@ import numba
 import numpy as np
 from torch import Tensor
 
+from lenet_utils.arguments import checked
 from lenet_utils.checks import choose
 from lenet_utils.device import is_watched
 from lenet_utils.original import layers
@@ -243,6 +244,7 @@ class FastLeNet5:
     float32 or, to compare more sharply, float64.  ValueError for another device, loss or range of j.
     """
 
+    @checked
     def __init__(self, model: LeNet5Original, loss: str = "map", j: float = 0.1) -> None:
         self.rubbish = math.exp(-j) if choose("loss", loss, PENALTY_LOSSES).has_rubbish else 0.0
         if loss == "map" and not (j > 0 < self.rubbish):  # exp(-j) is 0 in float64 beyond 745, and 0 stands for (8)
@@ -254,7 +256,7 @@ class FastLeNet5:
             parameter.data = parameter.data.contiguous()
         self.weights = _arrays({name: p.detach() for name, p in parameters.items()})
         self.rates = Parameters(*(np.zeros_like(weight) for weight in self.weights))
-        self.dtype = self.weights.c1_weight.dtype
+        self.dtype, self.tensor_dtype = self.weights.c1_weight.dtype, model.c1.weight.dtype
         links1 = np.array([[0, m] for m in range(6)])
         links3 = np.stack([model.c3.inputs_of_link.numpy(), model.c3.outputs_of_link.numpy()], 1)
         prototypes = model.output.prototypes.numpy().astype(self.dtype)
@@ -269,21 +271,33 @@ class FastLeNet5:
             self.rubbish,
         )
 
+    @checked
     def set_rates(self, curvature: dict[str, Tensor], eta: float, mu: float) -> None:
         """ε_k = η/(μ + h_kk), from :func:`lenet_utils.original.optimizer.curvatures`."""
-        self.rates = _arrays({name: eta / (mu + h) for name, h in curvature.items()})
+        if not (0 < eta < math.inf and 0 < mu < math.inf):
+            raise ValueError(f"eta and mu must be positive and finite; got {eta} and {mu}.")
+        expected = {name.replace("_", ".", 1): array.size for name, array in self.weights._asdict().items()}
+        if {name: h.numel() for name, h in curvature.items()} != expected:
+            raise ValueError("Expected a second derivative for each weight, by its name, as curvatures() gives them.")
+        self.rates = _arrays({name: (eta / (mu + h)).to(self.tensor_dtype) for name, h in curvature.items()})
 
+    @checked
     def learn(self, images: Tensor, labels: Tensor) -> tuple[int, float]:
         """Learn images (N, 1, 32, 32) with labels (N,), one after the other, each once.
 
         Returns the number of wrong answers and the sum of the losses, each taken just before its pattern was learned.
         The first call on a machine compiles, which takes some ten seconds; afterwards the result is kept on disk.
         """
-        pixels, classes = np.ascontiguousarray(images.numpy(), self.dtype), np.ascontiguousarray(labels.numpy(), int)
+        if labels.is_floating_point():
+            raise TypeError(f"Expected labels as whole numbers, int64; got {labels.dtype}.")
+        pixels = np.ascontiguousarray(images.to(self.tensor_dtype).numpy(force=True), self.dtype)
+        classes = np.ascontiguousarray(labels.numpy(force=True), int)
         if pixels.shape != (len(classes), 1, 32, 32):
             raise ValueError(f"Expected one label for each image (N, 1, 32, 32); got {pixels.shape}, {classes.shape}.")
         if len(classes) and not 0 <= classes.min() <= classes.max() <= 9:
             raise ValueError(f"Expected labels from 0 to 9; got {classes.min()} to {classes.max()}.")
+        if not np.isfinite(pixels).all():
+            raise ValueError(f"{int((~np.isfinite(pixels)).sum()):,} pixels are not finite, such as NaN.")
         notice = threading.Timer(PATIENCE, print, [COMPILING], {"file": sys.stderr, "flush": True})
         if is_watched() and not learn.signatures:
             notice.start()

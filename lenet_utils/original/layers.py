@@ -11,6 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lenet_utils.arguments import check_count, checked
+from lenet_utils.checks import check_fit, choose
+
 AMPLITUDE, SLOPE = 1.7159, 2 / 3  # appendix A
 READINGS = ("average", "sum")
 
@@ -30,11 +33,13 @@ C3_TABLE = torch.tensor(
 """Which S2 maps (rows, 6) feed which C3 maps (columns, 16), as in Table I."""
 
 
+@checked
 def scaled_tanh(a: Tensor) -> Tensor:
     """f(a) = 1.7159 tanh(2a/3), element by element (appendix A)."""
     return AMPLITUDE * torch.tanh(SLOPE * a)
 
 
+@checked
 def scaled_tanh_slope(output: Tensor) -> Tensor:
     """f'(a), from the output f(a): with f = A tanh(Sa) it is AS - (S/A) f²."""
     return AMPLITUDE * SLOPE - SLOPE / AMPLITUDE * output.square()
@@ -75,10 +80,11 @@ class Subsampling(nn.Module):
     kernel_size = 2
     stride = 2
 
+    @checked
     def __init__(self, channels: int, reading: str = "average") -> None:
         super().__init__()
-        if reading not in READINGS:
-            raise ValueError(f"Unknown reading {reading!r}: choose one of {', '.join(map(repr, READINGS))}.")
+        check_count("channels", channels)
+        choose("reading", reading, dict.fromkeys(READINGS))
         self.reading = reading
         self.input_weight = 0.25 if reading == "average" else 1.0  # of each of the four inputs
         self.coefficient = nn.Parameter(torch.full((channels,), 0.25 / self.input_weight))
@@ -91,6 +97,7 @@ class Subsampling(nn.Module):
                 f"Expected {len(self.bias)} maps of even height and width, (N, {len(self.bias)}, H, W); "
                 f"got shape {tuple(maps.shape)}."
             )
+        check_fit(maps, self.bias, "maps")
         average = functional.avg_pool2d(maps, 2)
         return average if self.reading == "average" else 4 * average
 
@@ -130,9 +137,11 @@ class SparseConv2d(nn.Module):
 
     stride = 1
 
+    @checked
     def __init__(self, table: Tensor = C3_TABLE, kernel_size: int = 5) -> None:
         super().__init__()
-        if table.ndim != 2 or table.dtype != torch.bool or not table.any(0).all():
+        check_count("kernel_size", kernel_size, most=1_000)
+        if table.ndim != 2 or table.dtype != torch.bool or table.numel() == 0 or not table.any(0).all():
             raise ValueError(
                 f"Expected a bool table of shape (inputs, outputs) in which every output has an input; "
                 f"got {table.dtype} of shape {tuple(table.shape)}."
@@ -161,6 +170,7 @@ class SparseConv2d(nn.Module):
                 f"Expected {self.channels[0]} maps of at least {self.kernel_size}×{self.kernel_size}; "
                 f"got shape {tuple(maps.shape)}."
             )
+        check_fit(maps, self.weight, "maps")
         return functional.conv2d(maps, self.dense_weight(), self.bias)
 
     def count_connections(self, output_shape: tuple[int, ...]) -> int:
@@ -184,9 +194,10 @@ class RBFOutput(nn.Module):
         Fixed: they are no parameters.  Those of LeNet-5 are :func:`lenet_utils.original.network.digit_bitmaps`.
     """
 
+    @checked
     def __init__(self, prototypes: Tensor) -> None:
         super().__init__()
-        if prototypes.ndim != 2 or not prototypes.is_floating_point():
+        if prototypes.ndim != 2 or prototypes.numel() == 0 or not prototypes.is_floating_point():
             raise ValueError(
                 f"Expected floating-point prototypes of shape (classes, features); "
                 f"got {prototypes.dtype} of shape {tuple(prototypes.shape)}."
@@ -199,6 +210,7 @@ class RBFOutput(nn.Module):
             raise ValueError(
                 f"Expected features of shape (N, {self.prototypes.shape[1]}); got {tuple(features.shape)}."
             )
+        check_fit(features, self.prototypes, "features")
         return (features[:, None] - self.prototypes).square().sum(2)
 
     def count_connections(self, output_shape: tuple[int, ...]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from lenet_utils.arguments import checked
 from lenet_utils.checks import check_images, choose
 from lenet_utils.original.layers import RBFOutput, ScaledTanh, SparseConv2d, Subsampling
 from lenet_utils.preprocessing import PAPER_BACKGROUND, PAPER_FOREGROUND
@@ -41,6 +42,7 @@ class LeNet5Original(nn.Module):
     scaling = "paper"
     smallest_wins = True
 
+    @checked
     def __init__(
         self,
         initialisation: str = "practice",
@@ -67,7 +69,7 @@ class LeNet5Original(nn.Module):
         ValueError
             If the images have another shape, or were not scaled by :func:`lenet_utils.preprocessing.paper_range`.
         """
-        check_paper_images(images)
+        check_paper_images(images, self)
         for layer in self.stages():
             images = layer(images)
         return self.output(images)
@@ -93,7 +95,7 @@ class LeNet5Original(nn.Module):
             layer.bias.zero_()
 
 
-def check_paper_images(images: Tensor) -> None:
+def check_paper_images(images: Tensor, model: nn.Module | None = None) -> None:
     """Refuse a batch that does not look like 32×32 pixels from -0.1 (background) to 1.175 (ink) with one sentence.
 
     Raises
@@ -103,7 +105,9 @@ def check_paper_images(images: Tensor) -> None:
     TypeError
         If the images are not floating-point.
     """
-    check_images(images, 1, 32)
+    check_images(images, 1, 32, model)
+    if images.is_meta:  # it has a shape, and no pixels
+        return
     low, high = float(images.detach().min()), float(images.detach().max())
     inside = low >= PAPER_BACKGROUND - TOLERANCE and high <= PAPER_FOREGROUND + TOLERANCE
     if not inside or low >= 0 < high:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 
 import torch
@@ -9,7 +10,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, vjp
 from torch.nn import functional
 
-from lenet_utils.checks import choose
+from lenet_utils.arguments import checked
+from lenet_utils.checks import check_images, choose
 from lenet_utils.original.layers import RBFOutput, ScaledTanh, SparseConv2d, Subsampling, scaled_tanh_slope
 from lenet_utils.original.losses import LOSSES, Loss
 
@@ -19,6 +21,7 @@ ETAS = ((2, 5e-4), (3, 2e-4), (3, 1e-4), (4, 5e-5))  # (passes, eta), in order; 
 LAST_ETA = 1e-5
 
 
+@checked
 def paper_eta(pass_number: int) -> float:
     """The global rate η of a pass, counted from 1 (section III-B).
 
@@ -57,11 +60,12 @@ class StochasticDiagonalLM(torch.optim.Optimizer):
     Call :meth:`estimate` before the first step and, as the paper does, before each pass.
     """
 
+    @checked
     def __init__(
         self, model: nn.Module, eta: float = ETAS[0][1], mu: float = MU, loss: str = "map", j: float = 0.1
     ) -> None:
-        if not (eta > 0 and mu > 0):
-            raise ValueError(f"eta and mu must be positive; got {eta} and {mu}.")
+        if not (0 < eta < math.inf and 0 < mu < math.inf):
+            raise ValueError(f"eta and mu must be positive and finite; got {eta} and {mu}.")
         _find(loss, model)
         super().__init__(model.parameters(), {"eta": eta, "mu": mu})
         self.model, self.loss, self.j = model, loss, j
@@ -93,6 +97,7 @@ class StochasticDiagonalLM(torch.optim.Optimizer):
         return loss
 
 
+@checked
 @torch.no_grad()
 def curvatures(model: nn.Module, images: Tensor, loss: str = "map", j: float = 0.1) -> dict[str, Tensor]:
     """The paper's second derivatives of the loss, one for each parameter: Gauss-Newton, diagonal, by backpropagation.
@@ -126,6 +131,7 @@ def curvatures(model: nn.Module, images: Tensor, loss: str = "map", j: float = 0
     """
     inputs, x = [], images
     judged = _find(loss, model)
+    check_images(images, *getattr(model, "input_shape", images.shape[1:3])[:2], model)
     stages = [*model.stages(), *([] if judged.on_penalties else [model.output])]
     for stage in stages:
         inputs.append(x)
@@ -159,6 +165,8 @@ def curvatures(model: nn.Module, images: Tensor, loss: str = "map", j: float = 0
 def _find(name: str, model: nn.Module) -> Loss:
     """The loss of that name, if it can judge what the model puts out."""
     loss = choose("loss", name, LOSSES)
+    if not (hasattr(model, "stages") and hasattr(model, "output")):
+        raise ValueError(f"{type(model).__name__} has no stages() and output, as LeNet5Original has them.")
     if loss.on_penalties != isinstance(model.output, RBFOutput):
         wanted = "penalties of prototypes" if loss.on_penalties else "logits"
         raise ValueError(

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lenet_utils.arguments import check_count, check_finite, checked
+from lenet_utils.checks import choose
 
+QUANTITIES = ("train loss", "train accuracy", "test loss", "test accuracy", "images per second")
+
+
+@checked
 @dataclass(frozen=True)
 class Claim:
     """One published number.
@@ -22,6 +28,11 @@ class Claim:
     value : float
     decimals : int
         How many were printed: the claim is no sharper than half of the last one.
+
+    Raises
+    ------
+    ValueError
+        If the quantity is another, or the value is not finite.
     """
 
     what: str
@@ -29,12 +40,19 @@ class Claim:
     value: float
     decimals: int
 
+    def __post_init__(self) -> None:
+        choose("quantity", self.what, dict.fromkeys(QUANTITIES))
+        check_count("epoch", self.epoch, most=10**6)
+        check_finite(value=self.value)
+        check_count("decimals", self.decimals, 0, 300)
+
     @property
     def larger_is_better(self) -> bool:
         """False for a loss."""
         return "loss" not in self.what
 
 
+@checked
 def prediction_interval(values: Sequence[float]) -> tuple[float, float]:
     """Where one more run would fall with a probability of 95 %, were runs normally distributed.
 
@@ -64,6 +82,7 @@ def prediction_interval(values: Sequence[float]) -> tuple[float, float]:
     return middle - half, middle + half
 
 
+@checked
 def verdict(claim: Claim, values: Sequence[float]) -> str:
     """``"holds"``, ``"better than claimed"`` or ``"worse than claimed"``: could the claimed run be one of ours?
 

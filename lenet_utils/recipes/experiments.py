@@ -11,6 +11,7 @@ from importlib import metadata
 
 import torch
 
+from lenet_utils.arguments import checked
 from lenet_utils.data import ImageDataset, load
 from lenet_utils.device import device_name, pick_device
 from lenet_utils.evaluation import error_rate, predict
@@ -39,6 +40,7 @@ def _configuration(recipe: Recipe) -> dict[str, object]:
     return {"recipe": recipe.name, "dataset": recipe.dataset, **settings}
 
 
+@checked
 def final_test_error(model: torch.nn.Module, dataset: ImageDataset, config: TrainConfig) -> float:
     """In per cent, over all test images."""
     images = prepare(dataset.test_images, config.input_size, config.scaling)
@@ -68,6 +70,7 @@ def measure_lightning(run: Run) -> None:
     run.finish_pass({"epoch": recipe.config.num_epochs, **measured}, {}, complete=True)
 
 
+@checked
 def measured(claim: Claim, record: dict) -> float:
     """What a stored run has to set against a claim, in the claim's unit.
 
@@ -77,11 +80,14 @@ def measured(claim: Claim, record: dict) -> float:
     record : dict
         One of :func:`lenet_utils.run_store.load_results`.
     """
-    if claim.what == "images per second":
-        return record["notes"]["images_per_second"]
     part, _, quantity = claim.what.partition(" ")
-    row = record["passes"][claim.epoch - 1]
-    return row[f"{part}_loss"] if quantity == "loss" else 1 - row[f"{part}_error"] / 100
+    try:
+        if claim.what == "images per second":
+            return record["notes"]["images_per_second"]
+        row = record["passes"][claim.epoch - 1]
+        return row[f"{part}_loss"] if quantity == "loss" else 1 - row[f"{part}_error"] / 100
+    except (KeyError, IndexError):
+        raise ValueError(f"This run did not measure {claim.what} after epoch {claim.epoch}.") from None
 
 
 def _mlp(hidden: tuple[int, ...], num_parameters: int) -> Recipe:

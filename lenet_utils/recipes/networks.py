@@ -5,10 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from lenet_utils.arguments import checked
 from lenet_utils.checks import check_images, choose
 from lenet_utils.models import ACTIVATIONS
 
 
+@checked
 def xavier_uniform(model: nn.Module, zero_biases: bool = False) -> nn.Module:
     """Draw the weights of every convolution and dense layer anew, after Glorot & Bengio (2010), and return ``model``.
 
@@ -24,7 +26,7 @@ def xavier_uniform(model: nn.Module, zero_biases: bool = False) -> nn.Module:
     for layer in model.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.xavier_uniform_(layer.weight)
-            if zero_biases:
+            if zero_biases and layer.bias is not None:
                 nn.init.zeros_(layer.bias)
     return model
 
@@ -52,6 +54,7 @@ class TutorialLeNet5(nn.Module):
 
     channels_last = True
 
+    @checked
     def __init__(self, activation: str = "relu", input_size: int = 32) -> None:
         super().__init__()
         padding = choose("input size", input_size, {32: 0, 28: 2})
@@ -72,7 +75,7 @@ class TutorialLeNet5(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of shape (N, 10) for images of shape (N, 1, input_size, input_size), float."""
-        check_images(images, *self.input_shape[:2])
+        check_images(images, *self.input_shape[:2], self)
         x = self.s2(self.a1(self.c1(images)))  # (N, 6, 14, 14)
         x = self.s4(self.a3(self.c3(x)))  # (N, 16, 5, 5)
         x = self.flatten(x)  # (N, 400)
@@ -100,7 +103,7 @@ class BatchNormLeNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of shape (N, 10) for images of shape (N, 1, 28, 28), float."""
-        check_images(images, *self.input_shape[:2])
+        check_images(images, *self.input_shape[:2], self)
         x = self.a1(self.n1(self.c1(images)))  # (N, 16, 13, 13)
         x = self.a2(self.n2(self.c2(x)))  # (N, 32, 5, 5)
         x = self.pool(x).flatten(1)  # (N, 32)
@@ -130,7 +133,7 @@ class FullLeNet1(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of shape (N, 10) for images of shape (N, 1, 28, 28), float."""
-        check_images(images, *self.input_shape[:2])
+        check_images(images, *self.input_shape[:2], self)
         x = self.s2(self.a1(self.c1(images)))  # (N, 4, 12, 12)
         x = self.s4(self.a3(self.c3(x)))  # (N, 12, 4, 4)
         return self.output(torch.flatten(x, 1))  # (N, 10)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
+from lenet_utils.arguments import checked
 from lenet_utils.checks import choose
 from lenet_utils.data import ImageDataset, load
 from lenet_utils.models import seeded
@@ -63,6 +64,7 @@ class Recipe:
         return dataset.with_test_as_validation() if self.watches == "test" else dataset
 
 
+@checked
 def find(name: str) -> Recipe:
     """The recipe of this name.
 
@@ -74,6 +76,7 @@ def find(name: str) -> Recipe:
     return choose("recipe", name, RECIPES)
 
 
+@checked
 def run_recipe(
     recipe: str | Recipe,
     dataset: str | ImageDataset | None = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from matplotlib.axes import Axes
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from lenet_utils.arguments import check_count, checked
 from lenet_utils.checks import check_images, choose
 from lenet_utils.data import ImageDataset
 from lenet_utils.device import is_watched
@@ -47,10 +49,10 @@ class SweepNet(nn.Module):
     input_shape = (1, 28, 28)
     channels_last = True
 
+    @checked
     def __init__(self, activation: str = "tanh", pooling: str = "average", added_convolutions: int = 0) -> None:
         super().__init__()
-        if not isinstance(added_convolutions, int) or added_convolutions < 0:
-            raise ValueError(f"added_convolutions must be 0 or a positive whole number; got {added_convolutions!r}.")
+        check_count("added_convolutions", added_convolutions, 0, 1_000)
         squash, pool = choose("activation", activation, ACTIVATIONS), choose("pooling", pooling, POOLINGS)
         added = [[nn.Conv2d(12, 12, kernel_size=3, padding=1), squash()] for _ in range(added_convolutions)]
         self.layers = nn.Sequential(
@@ -62,7 +64,7 @@ class SweepNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of shape (N, 10) for images of shape (N, 1, 28, 28), float."""
-        check_images(images, *self.input_shape[:2])
+        check_images(images, *self.input_shape[:2], self)
         return self.layers(images)
 
 
@@ -140,6 +142,7 @@ class Comparison:
         return plot_sweep(errors, names, values, ax)
 
 
+@checked
 def compare(
     dataset: ImageDataset,
     *,
@@ -199,6 +202,7 @@ def compare(
     return Comparison(varied, runs, f"{len(runs)} runs on {count}")
 
 
+@checked
 def plot_sweep(
     errors: np.ndarray, names: Sequence[str], values: Sequence[Sequence[str]], ax: Axes | None = None
 ) -> Axes:
@@ -213,6 +217,11 @@ def plot_sweep(
     values : sequence of sequences of str
         What each setting was set to.
     """
+    if len(names) != len(values) or errors.shape != (math.prod(map(len, values)),) or not errors.size:
+        raise ValueError(
+            f"Expected one error for each combination of values, and a name for each setting; got {errors.shape}, "
+            f"{len(names)} names and {[len(one) for one in values]} values."
+        )
     if len(names) == 2:
         rows, columns = values
         ax = ax or plt.subplots(figsize=(1.6 + 0.9 * len(columns), 1.1 + 0.6 * len(rows)))[1]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
-import torch
 from torch import Tensor, nn
 
+from lenet_utils.arguments import checked
 from lenet_utils.widgets.exchange import describe, write_weights
 from lenet_utils.widgets.page import Widget
 from lenet_utils.widgets.pictures import sheet
@@ -42,10 +42,11 @@ class DrawPad(Widget):
     name = "draw-pad"
     programs = ("network", "image", "drawing", "layers", "unit", "draw-pad")
 
+    @checked
     def __init__(
         self,
         models: nn.Module | Mapping[str, nn.Module],
-        class_names: Sequence[str] = "0123456789",
+        class_names: Sequence[str | int] = "0123456789",
         scaling: str | None = None,
         samples: tuple[Tensor, Tensor] | None = None,
     ) -> None:
@@ -58,9 +59,11 @@ class DrawPad(Widget):
         super().__init__({"networks": networks})
         if samples is not None:
             images, labels = samples
+            if labels.is_floating_point() or images.ndim == 0 or labels.ndim != 1:
+                raise ValueError("Expected samples as images (N, 28, 28) and labels (N,), whole numbers.")
             if len(images) != len(labels):
                 raise ValueError(f"Expected a label for each sample; got {len(images)} images, {len(labels)} labels.")
-            labels = torch.as_tensor(labels).tolist()
+            labels = labels.tolist()
             if wrong := [label for label in labels if not 0 <= label < len(class_names)]:
                 raise ValueError(f"Expected labels from 0 to {len(class_names) - 1}; got {wrong[0]}.")
             names = [class_names[label] for label in labels]

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from lenet_utils.arguments import checked
 from lenet_utils.widgets.exchange import describe
 from lenet_utils.widgets.page import Widget
 
@@ -58,6 +59,7 @@ class EmbeddingLab(Widget):
     name = "embedding-lab"
     programs = ("points", "embedding-lab")
 
+    @checked
     def __init__(
         self,
         images: Tensor,
@@ -66,7 +68,7 @@ class EmbeddingLab(Widget):
         untrained: Mapping[str, np.ndarray],
         trained: Mapping[str, np.ndarray],
         features: np.ndarray,
-        class_names: Sequence[str] = "0123456789",
+        class_names: Sequence[str | int] = "0123456789",
         model: nn.Module | None = None,
     ) -> None:
         _check(images, labels, answers, untrained, trained, features, class_names)
@@ -121,18 +123,23 @@ def _check(
     class_names: Sequence[str],
 ) -> None:
     """Refuse, in one sentence, what does not belong together."""
-    count = len(images)
+    count = len(images) if images.ndim else 0
     if images.ndim != 3 or images.shape[1] != images.shape[2] or images.dtype != torch.uint8 or count < 2:
         raise ValueError(f"Expected square uint8 images, at least two; got {images.dtype} of {tuple(images.shape)}.")
     if not trained or list(untrained) != list(trained):
         raise ValueError(f"Expected the same layers, untrained and trained; got {list(untrained)} and {list(trained)}.")
     for name, kinds in {"label": np.asarray(labels), "answer": np.asarray(answers)}.items():
-        if kinds.shape != (count,) or kinds.min() < 0 or kinds.max() >= min(len(class_names), 256):
+        if (
+            kinds.shape != (count,)
+            or kinds.dtype.kind not in "iu"
+            or kinds.min() < 0
+            or kinds.max() >= min(len(class_names), 256)
+        ):
             raise ValueError(
                 f"Expected one {name} from 0 to {len(class_names) - 1} for each of {count} images; got shape "
                 f"{kinds.shape} of {np.unique(kinds).tolist()[:12]}."
             )
-    if features.ndim != 2 or len(features) != count or not np.isfinite(features).all():
+    if features.ndim != 2 or features.size == 0 or len(features) != count or not np.isfinite(features).all():
         raise ValueError(f"Expected a row of finite features for each of {count} images; got shape {features.shape}.")
     for layer, picture in [*untrained.items(), *trained.items()]:
         if picture.shape != (count, 2) or not np.isfinite(picture).all():

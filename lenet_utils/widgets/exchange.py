@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from lenet_utils import storage
-from lenet_utils.counting import evaluating, record_layers
+from lenet_utils.arguments import checked
+from lenet_utils.counting import answer, evaluating, record_layers
 from lenet_utils.original.layers import RBFOutput, ScaledTanh, SparseConv2d, Subsampling
 from lenet_utils.paths import read_file, write_file
 from lenet_utils.preprocessing import SCALINGS, prepare
@@ -23,7 +24,8 @@ SILENT = (nn.Flatten, nn.Identity, nn.Dropout)
 LARGEST_FILE = 4_000_000  # bytes
 
 
-def describe(model: nn.Module, class_names: Sequence[str] = "0123456789", scaling: str | None = None) -> dict:
+@checked
+def describe(model: nn.Module, class_names: Sequence[str | int] = "0123456789", scaling: str | None = None) -> dict:
     """A network's layers in the order of computation, and all their weights in one row, as ``web/network.js`` reads it.
 
     Parameters
@@ -64,6 +66,7 @@ def describe(model: nn.Module, class_names: Sequence[str] = "0123456789", scalin
     }
 
 
+@checked
 def write_weights(path: str | os.PathLike, network: dict) -> None:
     """Write what :func:`describe` returns as JSON, whole or not at all; a page or :func:`read_weights` reads it.
 
@@ -75,6 +78,7 @@ def write_weights(path: str | os.PathLike, network: dict) -> None:
     write_file(Path(path), json.dumps(network).encode())
 
 
+@checked
 def read_weights(path: str | os.PathLike, model: nn.Module, scaling: str | None = None) -> nn.Module:
     """Give a network the weights of a file that ``DrawPad(...).save`` or a page wrote.
 
@@ -124,6 +128,7 @@ def read_weights(path: str | os.PathLike, model: nn.Module, scaling: str | None 
     return model.eval()
 
 
+@checked
 def chain(model: nn.Module) -> tuple[list[dict], list[Tensor]]:
     """A network's layers in the order of computation, and what they learned, in the same order.
 
@@ -139,11 +144,12 @@ def chain(model: nn.Module) -> tuple[list[dict], list[Tensor]]:
     tensors : list of torch.Tensor
         The model's own: kernels or weights of a layer, then its biases.
     """
+    _input_size(model)
     like = next(model.parameters(), torch.zeros(()))
     noise = torch.rand(2, *model.input_shape, generator=torch.Generator().manual_seed(0))
     probe = (1.1 * noise - 0.1).to(like)  # within the range that any of the book's networks reads
     with evaluating(model), record_layers(model) as passed, torch.no_grad():
-        answers = model(probe)
+        answers = answer(model, probe)
     return _join(passed, probe, answers, type(model).__name__)
 
 
@@ -167,6 +173,8 @@ def _input_size(model: nn.Module) -> int:
     if shape is None or len(shape) != 3:
         raise ValueError(f"{type(model).__name__} does not say its input_shape: set one, such as (1, 32, 32).")
     maps, size, width = shape
+    if any(parameter.is_meta for parameter in model.parameters()):
+        raise ValueError(f"{type(model).__name__} lies on the meta device and has no weights: build it on a real one.")
     if maps != 1 or size != width or size < 28 or size % 2:
         raise ValueError(
             f"A DrawPad draws grey images of 28×28 pixels, with an even margin around them; {type(model).__name__} "
@@ -191,8 +199,11 @@ def _join(passed: list, probe: Tensor, answers: Tensor, owner: str) -> tuple[lis
                 row["from"] = sum(tensor.numel() for tensor in tensors)
                 tensors += learned
             rows.append(row | ({"squash": "scaled"} if isinstance(layer, Subsampling) else {}))
-        with torch.no_grad():
-            x = layer(x.flatten(1) if isinstance(layer, nn.Linear | RBFOutput) else x)
+        try:
+            with torch.no_grad():
+                x = layer(x.flatten(1) if isinstance(layer, nn.Linear | RBFOutput) else x)
+        except (RuntimeError, ValueError):
+            raise ValueError(f"{owner} is no plain chain of layers: {name!r} cannot read what comes before.") from None
         if not isinstance(layer, SILENT):  # flattened maps stay maps
             shape = tuple(output.shape[1:])
             rows[-1]["shape"] = _maps(shape)

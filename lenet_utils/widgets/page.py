@@ -6,6 +6,8 @@ import json
 import re
 from pathlib import Path
 
+from lenet_utils.arguments import checked
+
 # Blank lines, lines of comment, indentation:
 NOT_NEEDED = re.compile(r"^[ \t]*(?://.*|/\*(?:.|\n)*?\*/[ \t]*)?\n|^[ \t]+", re.MULTILINE)
 WEB = Path(__file__).with_name("web")
@@ -28,6 +30,7 @@ class Widget:
     programs: tuple[str, ...]
     workers: tuple[str, ...] = ()  # programs that the page hands to a worker, as text
 
+    @checked
     def __init__(self, spec: dict) -> None:
         self.spec = spec
 

@@ -9,10 +9,13 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from lenet_utils.arguments import checked
+
 COLUMNS = 50
 LEVELS = 16  # of grey: half the bytes of 256
 
 
+@checked
 def sheet(images: Tensor) -> dict[str, object]:
     """Images of 28×28 pixels side by side in one PNG of 16 grey levels, as a page carries it.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from lenet_utils.arguments import check_count, checked
 from lenet_utils.data import ImageDataset
 from lenet_utils.widgets.page import Widget
 from lenet_utils.widgets.pictures import sheet
@@ -45,7 +46,9 @@ class Trainer(Widget):
     programs = ("trainer",)
     workers = ("gradients", "training-worker")
 
+    @checked
     def __init__(self, dataset: ImageDataset, num_train: int = 2000, num_unseen: int = 500, seed: int = 100) -> None:
+        check_count("seed", seed, 0, 2**32 - 1)
         if min(num_train, num_unseen) < 1:
             raise ValueError(
                 f"num_train and num_unseen must be at least 1, for there must be images to learn from and images to "

@@ -203,3 +203,32 @@ def test_stored_runs_are_of_the_recipe_as_it_is(experiment, recipe):
         assert all(np.isfinite(measured(claim, record)) for claim in recipe.claims)
         if recipe.watches == "test":
             assert record["notes"]["test_error"] == record["passes"][-1]["test_error"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "part"),
+    [
+        (("test loss", 1, float("nan"), 2), "value must be finite; got nan"),
+        (("test loss", 1, float("inf"), 2), "value must be finite; got inf"),
+        (("test loss", 0, 0.5, 2), "epoch must lie in 1.."),
+        (("test loss", 1, 0.5, -1), "decimals must lie in 0.."),
+        (("test los", 1, 0.5, 2), "Unknown quantity 'test los': choose one of 'train loss'"),
+    ],
+)
+def test_a_claim_that_nothing_could_bear_out_is_refused(fields, part):
+    with pytest.raises(ValueError, match=r"must|Unknown") as caught:
+        Claim(*fields)
+    sentence(caught.value, part)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_verdict_needs_runs_that_gave_numbers(value):
+    with pytest.raises(ValueError, match="finite number") as caught:
+        verdict(Claim("test loss", 1, 0.5, 2), [0.5, value, 0.4])
+    sentence(caught.value, "leave out those that diverged")
+
+
+def test_what_a_run_did_not_measure_is_named():
+    with pytest.raises(ValueError, match="did not measure") as caught:
+        measured(Claim("test loss", 3, 0.5, 2), {"passes": [{"test_loss": 1.0}], "notes": {}})
+    sentence(caught.value, "test loss after epoch 3")

@@ -74,7 +74,7 @@ def test_a_diverging_run_is_kept_as_such_and_the_others_go_on(digits):
         ({"activation": ["relu", "swish"]}, ["Unknown activation 'swish'", "'tanh'"]),
         ({"pooling": "median"}, ["Unknown pooling 'median'", "'max'"]),
         ({"learning_rate": [0.1, -1]}, ["learning_rate must be positive", "-1"]),
-        ({"added_convolutions": -1}, ["added_convolutions must be", "-1"]),
+        ({"added_convolutions": -1}, ["added_convolutions must lie in 0..", "-1"]),
         ({"batch_size": []}, ["at least one value"]),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",

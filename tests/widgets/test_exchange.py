@@ -364,3 +364,32 @@ def test_a_plain_multilayer_perceptron_is_shown_too(show, digits):
     page = show(DrawPad(model, digits.class_names))
     compare(page, shorten(model), "standard", (digits.test_images[0] / 255).float())
     assert [len(values) for values in layers(page).values()] == [30, 10]
+
+
+class TwoPaths(nn.Module):
+    """A network whose image takes two ways, which join before the output."""
+
+    input_shape = (1, 28, 28)
+
+    def __init__(self, maps: int, squashed: bool) -> None:
+        super().__init__()
+        self.left = nn.Conv2d(1, maps, 3, padding=1)
+        self.right = nn.Conv2d(1, maps, 3, padding=1)
+        self.squash = nn.ReLU() if squashed else nn.Identity()
+        self.output = nn.Linear(784 * maps, 10)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.output((self.squash(self.left(images)) + self.squash(self.right(images))).flatten(1))
+
+
+@pytest.mark.parametrize("maps", [1, 3])
+@pytest.mark.parametrize("squashed", [True, False])
+def test_a_network_with_two_paths_is_refused(maps, squashed):
+    with pytest.raises(ValueError, match="no plain chain of layers") as caught:
+        describe(TwoPaths(maps, squashed))
+    sentence(caught.value, "TwoPaths")
+
+
+@pytest.mark.parametrize("names", [range(10), list(range(10)), tuple(map(str, range(10)))])
+def test_classes_may_be_named_by_numbers(names):
+    assert describe(seeded(FullLeNet1, 0), names)["names"] == list("0123456789")
