@@ -8,7 +8,7 @@ endif
 READY := $(BIN)/.lenet-book-ready
 TESTS_READY := $(BIN)/.lenet-book-tests-ready
 
-.PHONY: book data test serve notebooks runs bench clean
+.PHONY: book data test serve notebooks hosted runs bench torture clean
 .DEFAULT_GOAL := book
 
 $(BIN)/python:
@@ -34,13 +34,20 @@ data: $(READY)  ## MNIST and Fashion-MNIST, downloaded where missing, and checke
 	$(BIN)/python -m lenet_utils.data mnist fashion-mnist
 
 test: $(TESTS_READY)  ## all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 serve: book  ## read the site at http://127.0.0.1:8000
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000
 
 notebooks: $(READY)  ## write notebooks/*.ipynb from book/*.md
 	$(BIN)/python scripts/pair.py
+
+hosted:  ## every notebook as a hosted service would run it; gigabytes and minutes, the first time
+	$(PYTHON) scripts/simulate_host.py
+
+torture: $(TESTS_READY)  ## twenty times as many odd calls, and a hundred kills of each thing that writes; an hour or more
+	LENET_FUZZ=20 $(BIN)/python -m pytest tests/test_fuzz.py tests/test_oracles.py
+	$(BIN)/python tests/torture.py --rounds 100
 
 runs: $(TESTS_READY)  ## the long runs that results/ holds; each goes on where it was stopped
 	$(BIN)/python -m lenet_utils.runs all

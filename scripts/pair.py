@@ -82,8 +82,7 @@ def _cell_of(name: str, piece: Piece, *tags: str) -> NotebookNode:
     if piece.kind == "solution":
         return _code(f"%%solution\n{piece.text}", ["solution"], folded=True)
     cell = _code(PARAGRAPH.format(page=name, text=piece.text), ["paragraph", *tags], folded=True)
-    text = filled(piece.text, {})
-    cell.outputs = [new_output("display_data", data={"text/markdown": text, "text/plain": text})]
+    cell.outputs = [new_output("display_data", data={"text/markdown": filled(piece.text, {})})]
     return cell
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import socket
 import subprocess
@@ -11,7 +12,11 @@ import urllib.request
 from contextlib import suppress
 
 import pytest
+import torch
 from conftest import copy_sources
+from widgets.pads import SEVEN, compare, draw, said, seen, shorten
+
+from lenet_utils.preprocessing import prepare
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(900)]
 SETTINGS = {"apputils-extension/notification": '{"fetchNews": "false", "checkForUpdates": false}'}
@@ -21,6 +26,18 @@ NUMBERS = [  # a notebook, and a sentence of it: for the second the one on top, 
     ("learning-by-hand", "LeNet-5 then learns from NUMBER digits in NUMBER seconds"),
 ]
 SHOWN = ".jp-Notebook .jp-RenderedMarkdown"
+OWN = """\
+import torch
+from torch import nn
+from lenet_utils.data import load
+from lenet_utils.training import TrainConfig, train
+from lenet_utils.widgets.draw_pad import DrawPad
+model = nn.Sequential(nn.Flatten(), nn.Linear(784, 20), nn.Tanh(), nn.Linear(20, 10))
+model.input_shape = (1, 28, 28)
+train(model, load("digits"), TrainConfig(num_epochs=3, input_size=28))
+torch.save(model, "mine.pt")
+DrawPad(model)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -135,4 +152,25 @@ def test_a_widget_answers(browser, lab):
     cell.locator("[name=padding]").fill("2")
     page.wait_for_timeout(500)
     assert said.text_content().strip().endswith("= 159,744")  # 156 parameters at 32×32 places
+    page.close()
+
+
+def test_a_reader_trains_a_network_and_draws_for_it(browser, lab):
+    page = opened(browser, lab, "counting")
+    page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=120_000)
+    page.locator(f"{SHOWN} h1").click()
+    page.keyboard.press("Escape")
+    page.keyboard.press("b")  # a new cell below
+    page.locator(".jp-CodeCell.jp-mod-active .cm-content").click()
+    page.keyboard.insert_text(OWN)
+    page.keyboard.press("Shift+Enter")
+    pad = page.locator(".lenet-draw-pad")
+    pad.wait_for(timeout=120_000)
+    draw(page, *SEVEN, root=pad)
+    file = page.request.get(lab.replace("/lab", "/files/mine.pt"), headers={"Referer": lab})
+    model = torch.load(io.BytesIO(file.body()), weights_only=False)
+    compare(page, shorten(model))
+    with torch.no_grad():
+        logits = model(prepare(seen(page)[None], 28))[0]
+    assert said(pad) == f"Read as {logits.argmax()} ({100 * logits.softmax(0).max():.0f} %)"
     page.close()
