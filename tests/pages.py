@@ -14,7 +14,7 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 GLUE_ROLE = re.compile(r"\{glue(?::\w+)?\}`([^`]+)`")
 SOLUTION_CODE = re.compile(
-    r"^```python\n(.*?)^```\n(?:\s*(?:^(On our machine), for instance:\n\s*)?^```text\n(.*?)^```\n)?",
+    r"^```python\n(.*?)^```\n(?:\s*(?:^(On another machine), for instance:\n\s*)?^```text\n(.*?)^```\n)?",
     re.DOTALL | re.MULTILINE,
 )
 GLUE_DIRECTIVE = re.compile(r"^[`:]{3,}\{glue(?::\w+)?\}\s*(\S+)", re.MULTILINE)
@@ -75,9 +75,9 @@ class Page:
 
     @cached_property
     def solutions(self) -> dict[str, list[tuple[str, str, str]]]:
-        """By label, the Python blocks of each solution that has any: code, "On our machine" or nothing, the output.
+        """By label, the Python blocks of each solution that has any: code, "On another machine" or nothing, the output.
 
-        "On our machine, for instance:" stands before numbers of trained networks: each processor trains another one.
+        "On another machine, for instance:" stands before numbers of trained networks: each processor trains its own.
         """
         whole = re.findall(
             r"^```\{solution-start\} (\S+)\n(.*?)^```\{solution-end\}", self.text, re.DOTALL | re.MULTILINE

@@ -139,7 +139,7 @@ def test_python_is_found_in_both_forms_of_a_solution(tmp_path):
     path.write_text(
         "```{solution-start} one\n:class: dropdown\n```\nSo:\n\n```python\nprint(1)\n```\n\n```text\n1\n```\n"
         "```{solution-end}\n\n````{solution} two\n:class: dropdown\n\n```python\nx = 2\n```\n\n"
-        "```python\nx\n```\n\nOn our machine, for instance:\n\n```text\n2\n```\n````\n"
+        "```python\nx\n```\n\nOn another machine, for instance:\n\n```text\n2\n```\n````\n"
     )
-    two = [("x = 2\n", "", ""), ("x\n", "On our machine", "2\n")]
+    two = [("x = 2\n", "", ""), ("x\n", "On another machine", "2\n")]
     assert Page(path).solutions == {"one": [("print(1)\n", "", "1\n")], "two": two}

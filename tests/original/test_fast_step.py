@@ -96,12 +96,20 @@ def test_what_is_no_number_stays_none(digits):
 def test_it_refuses_what_does_not_fit():
     steps = FastLeNet5(LeNet5Original())
     with pytest.raises(ValueError, match="one label") as caught:
-        steps.learn(torch.zeros(2, 1, 28, 28), torch.zeros(2))
+        steps.learn(torch.zeros(2, 1, 28, 28), torch.zeros(2).long())
     sentence(caught.value, "(N, 1, 32, 32)", "(2, 1, 28, 28)")
     for label in (-1, 10):
         with pytest.raises(ValueError, match="labels") as caught:
             steps.learn(torch.zeros(1, 1, 32, 32), torch.tensor([label]))
         sentence(caught.value, "0 to 9", str(label))
+    with pytest.raises(TypeError, match="whole numbers") as caught:  # 0.9 would be taken for 0
+        steps.learn(torch.zeros(1, 1, 32, 32), torch.tensor([0.9]))
+    sentence(caught.value, "torch.float32")
+    with pytest.raises(ValueError, match="not finite") as caught:
+        steps.learn(torch.full((1, 1, 32, 32), torch.nan), torch.tensor([1]))
+    sentence(caught.value, "1,024 pixels")
+    with pytest.raises(ValueError, match="second derivative for each weight"):
+        steps.set_rates({"c1.weight": torch.ones(6, 1, 5, 5)}, 1e-3, 0.1)
 
 
 @pytest.mark.parametrize("j", [0.0, -1.0, 800.0])
@@ -124,10 +132,10 @@ def test_a_network_elsewhere_is_refused():
 
 
 SCRIPT = """
-import torch
+import sys, torch
 from lenet_utils.original import fast_step
 from lenet_utils.original.network import LeNet5Original
-fast_step.is_watched = lambda: True
+fast_step.is_watched, fast_step.PATIENCE = lambda: True, float(sys.argv[1])
 fast_step.FastLeNet5(LeNet5Original()).learn(torch.zeros(1, 1, 32, 32), torch.zeros(1, dtype=torch.int64))
 """
 
@@ -135,6 +143,8 @@ fast_step.FastLeNet5(LeNet5Original()).learn(torch.zeros(1, 1, 32, 32), torch.ze
 @pytest.mark.slow
 def test_the_first_call_on_a_machine_says_that_it_compiles(tmp_path):
     environment = os.environ | {"PYTHONPATH": str(ROOT), "NUMBA_CACHE_DIR": str(tmp_path)}
-    for expected in ("Compiling LeNet-5's step: some ten seconds, once on this machine.\n", ""):
-        done = subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, encoding="utf8")
+    notice = "Compiling LeNet-5's step: some ten seconds, once on this machine.\n"
+    for patience, expected in (("0.5", notice), ("30", "")):  # what is kept is read in less, however busy the machine
+        call = [sys.executable, "-c", SCRIPT, patience]
+        done = subprocess.run(call, env=environment, capture_output=True, encoding="utf8")
         assert (done.returncode, done.stderr) == (0, expected)
