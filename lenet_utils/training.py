@@ -211,7 +211,8 @@ def train(
     mean = AveragedModel(model) if config.averaged_steps else None
     averaged_from = config.num_epochs * steps_per_epoch - config.averaged_steps
     shown = progress and is_watched()
-    bar = tqdm(total=config.num_epochs * steps_per_epoch, unit="step", leave=False, disable=not shown)
+    file = sys.stdout if "ipykernel" in sys.modules else sys.stderr  # beside the epochs' lines, not red in JupyterLab
+    bar = tqdm(total=config.num_epochs * steps_per_epoch, unit="step", leave=False, disable=not shown, file=file)
 
     with bar, _fast_order(model, device), _until_interrupted(history, bar.total, progress):
         for epoch in range(1, config.num_epochs + 1):

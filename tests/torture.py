@@ -233,7 +233,7 @@ def a_checkpoint(folder: Path):
         of_its_own(folder)
         trained(LeNet5, few, replace(config, seed=7), progress=False)
         before = files(folder)
-        end = killed_after(draw.uniform(0, 1.2 * seconds), lambda: trained(LeNet5, few, config, progress=False))
+        end = killed_after(draw.uniform(0, 0.6 * seconds), lambda: trained(LeNet5, few, config, progress=False))
         after = files(folder)
         assert {name: after.get(name) for name in before} == before, "the other network was touched"
         for name in after:
