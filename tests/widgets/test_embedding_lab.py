@@ -15,6 +15,7 @@ from PIL import Image
 from lenet_utils.embedding import activations
 from lenet_utils.evaluation import predict
 from lenet_utils.models import LeNet5, seeded
+from lenet_utils.modern.augmentation import pad_network
 from lenet_utils.preprocessing import normalise, prepare
 from lenet_utils.recipes.networks import FullLeNet1
 from lenet_utils.widgets.embedding_lab import EmbeddingLab
@@ -167,6 +168,15 @@ class TestNumbers:
         page = show_lab()
         refusal = ask(page, "try { lab.place([1, 2]); } catch (error) { return error.message; }")
         assert refusal == "place() needs the 84 numbers of F6; got 2."
+
+
+def test_with_two_thousand_digits_and_a_network_it_weighs_at_most_400_kb(mnist):
+    random, images, model = np.random.default_rng(0), mnist.test_images[:2_000], pad_network()
+    pictures = [{name: random.normal(size=(2_000, 2)) for name in ("pixels", "S2", "S4", "C5", "F6")} for _ in range(2)]
+    pictures[1]["pixels"] = pictures[0]["pixels"]
+    features, labels = activations(model, prepare(images), "f6"), mnist.test_labels[:2_000]
+    lab = EmbeddingLab(images, labels, labels, *pictures, features, model=model)
+    assert len(lab._repr_html_().encode()) <= 400_000
 
 
 class TestDrawing:

@@ -4,7 +4,7 @@ const HUES = ["1f77b4", "ff7f0e", "2ca02c", "d62728", "9467bd", "8c564b", "e377c
 const WRITTEN = 4, MOST = 150, AROUND = 25, NEIGHBOURS = 10; // the zoom from which images are drawn; images in a list
 
 /** What lenet_utils.widgets.embedding_lab packed: labels, answers, pictures (x, y, x, y, … from 0 to 1), units, images. */
-async function unpack({ count, pictures, packed, side, step }) {
+async function unpack({ count, pictures, packed, side, step, network }) {
   const squeezed = Uint8Array.from(atob(packed), (c) => c.charCodeAt(0));
   const opened = new Blob([squeezed]).stream().pipeThrough(new DecompressionStream("deflate"));
   const bytes = new Uint8Array(await new Response(opened).arrayBuffer());
@@ -24,6 +24,10 @@ async function unpack({ count, pictures, packed, side, step }) {
     return (4 * high[n] + low[n]) / 1023;
   }));
   const units = take(count * step.length), images = fours(count * side * side);
+  if (network) { // its weights: of each the lower byte, then of each the higher
+    const halves = take(2 * network.count);
+    network.bytes = Uint8Array.from(halves, (_, k) => halves[(k & 1) * network.count + (k >> 1)]);
+  }
   return { labels, answers, places, units, image: (n) => images.subarray(n * side * side, (n + 1) * side * side) };
 }
 

@@ -25,7 +25,7 @@ const SQUASHES = {
 };
 
 /**
- * @param {object} spec  what lenet_utils.widgets.exchange.describe returns
+ * @param {object} spec  what lenet_utils.widgets.exchange.describe returns, or with bytes in place of weights
  * @returns an object with
  *   layers    as in the spec, each with its values after the last run
  *   weights   Float32Array; whoever changes one runs the network again
@@ -37,7 +37,7 @@ const SQUASHES = {
  *   linksOf   which input maps a map of a layer reads
  */
 function makeNetwork(spec) {
-  const bytes = Uint8Array.from(atob(spec.weights), (c) => c.charCodeAt(0));
+  const bytes = spec.bytes ?? Uint8Array.from(atob(spec.weights), (c) => c.charCodeAt(0));
   const weights = Float32Array.from(new Uint16Array(bytes.buffer), widen);
   const input = new Float32Array(spec.size * spec.size);
   const layers = spec.layers.map((layer) => ({ ...layer, values: new Float32Array(volume(layer.shape)) }));
