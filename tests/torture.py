@@ -147,7 +147,7 @@ def downloads(folder: Path):
             there = [name for name in contents if draw.random() < 0.3]
             for name in there:
                 (raw / name).write_bytes(contents[name])
-            end = killed_after(draw.uniform(0, seconds), lambda: data.load("mnist", folder))
+            end = killed_after(draw.uniform(0, 0.6 * seconds), lambda: data.load("mnist", folder))
             found = files(raw)
             assert set(there) <= found.keys(), f"lost: {set(there) - found.keys()}"
             wrong = [name for name, content in found.items() if content != contents.get(name)]
