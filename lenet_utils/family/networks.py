@@ -24,7 +24,7 @@ class LocalBiasConv2d(SparseConv2d):
     """A convolution at every second place, whose kernels are shared and whose biases are not: each unit has its own.
 
     Fields reach over the map's rim, two units at the top and on the left, one at the bottom and on the right; beyond it
-    everything is :data:`BACKGROUND`.
+    everything is paper, -1.
 
     Parameters
     ----------
