@@ -192,7 +192,7 @@ def _number(value: object, name: str) -> float:
             f"{name} must be a number that fits into 64 bits; got one of {value.bit_length()} bits."
         ) from None
     value = value.item() if isinstance(value, np.generic) else value
-    return float(value) if isinstance(value, int) and abs(value) >= 2**63 else value
+    return float(value) if isinstance(value, bool) or (isinstance(value, int) and abs(value) >= 2**63) else value
 
 
 def _yes_or_no(value: object, name: str) -> bool:

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from lenet_utils.arguments import check_count, checked
-from lenet_utils.checks import check_kind
+from lenet_utils.checks import check_kind, choose
 
 INK, PAPER = "#1a1b1c", "#fdfcfb"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe & Ito (2008), without black
@@ -121,6 +121,8 @@ def plot_images(
     check_count("num_columns", num_columns, most=2**62)
     if not 0 < size <= 100:
         raise ValueError(f"size must be a number of inches, above 0; got {size}.")
+    if isinstance(fontsize, str):
+        choose("font size", fontsize, mpl.font_manager.font_scalings)
     pictures = np.stack([np.asarray(image, dtype=float) for image in images])  # (N, H, W)
     num, height, width = pictures.shape
     num_columns = min(num_columns, num)

@@ -49,7 +49,7 @@ def center_by_mass(image: Tensor) -> Tensor:
 
 
 @checked
-def normalise(ink: Tensor | np.ndarray) -> Tensor:
+def normalise(ink: np.ndarray) -> Tensor:
     """One digit of any size, as the images of MNIST were made: 20 pixels high or wide, centred by mass in 28×28.
 
     LeCun et al. (1998), section III-A, name the steps; how each is done is our choice:
@@ -82,7 +82,6 @@ def normalise(ink: Tensor | np.ndarray) -> Tensor:
     >>> [int(n) for n in (stroke.any(1).sum(), stroke.any(0).sum())]
     [20, 2]
     """
-    ink = ink.numpy(force=True) if isinstance(ink, Tensor) else np.asarray(ink)
     ink = ink.astype(np.float64)
     if ink.ndim != 2:
         raise ValueError(f"normalise takes one digit of shape (H, W); got shape {ink.shape}.")

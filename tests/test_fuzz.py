@@ -514,7 +514,7 @@ def check_refusal(error: BaseException, told: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.timeout(120 * TIMES)
+@pytest.mark.timeout(600 * TIMES)  # of a busy machine; alone, the longest takes some seconds
 def test_it_answers_or_refuses_in_one_sentence(name, fitting, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     examples, arguments = fitting[name]
@@ -536,6 +536,7 @@ def test_it_answers_or_refuses_in_one_sentence(name, fitting, monkeypatch, tmp_p
         count += 1
         changed = data.draw(st.lists(st.sampled_from(names), min_size=1, max_size=2, unique=True))
         given = arguments | {one: data.draw(HOSTILE) for one in changed}
+        hypothesis.assume(not any(callable(given[one]) and callable(arguments[one]) for one in changed))
         try:
             function(**given)
         except Exception as error:

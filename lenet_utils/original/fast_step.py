@@ -292,7 +292,7 @@ class FastLeNet5:
             raise TypeError(f"Expected labels as whole numbers, int64; got {labels.dtype}.")
         pixels = np.ascontiguousarray(images.to(self.tensor_dtype).numpy(force=True), self.dtype)
         classes = np.ascontiguousarray(labels.numpy(force=True), int)
-        if pixels.shape != (len(classes), 1, 32, 32):
+        if pixels.shape[1:] != (1, 32, 32) or classes.shape != pixels.shape[:1]:
             raise ValueError(f"Expected one label for each image (N, 1, 32, 32); got {pixels.shape}, {classes.shape}.")
         if len(classes) and not 0 <= classes.min() <= classes.max() <= 9:
             raise ValueError(f"Expected labels from 0 to 9; got {classes.min()} to {classes.max()}.")
