@@ -208,7 +208,7 @@ def _path(value: object, name: str) -> Path:
 def _device(value: object, name: str) -> torch.device:
     try:
         return torch.device(value)
-    except (RuntimeError, TypeError):
+    except (RuntimeError, TypeError, ValueError):
         raise TypeError(f"{name} must be a torch.device, such as torch.device('cpu'); got {shown(value)}.") from None
 
 

@@ -160,7 +160,7 @@ def plot_signed(
 
     The strongest colour is the largest absolute value; ``vmax=`` in ``more`` sets another one.
     """
-    limit = more.pop("vmax", None) or max((np.abs(x).max(initial=0) for x in images), default=0) or 1.0
+    limit = more.pop("vmax", None) or max((np.abs(x.astype(float)).max(initial=0) for x in images), default=0) or 1.0
     scale = {"cmap": SIGNED, "vmin": -limit, "vmax": limit, "interpolation": "none"}
     return plot_images(images, titles, num_columns, ax, **scale | more)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -40,7 +41,7 @@ from lenet_utils.models import LeNet5
         (print, Callable[[int], None], print),
         (object, object, object),
     ],
-    ids=str,
+    ids=lambda one: re.sub(r" at 0x\w+", "", str(one)),  # the same in every process
 )
 def test_what_can_be_fitted_is(value, kind, expected):
     found = fitted(value, kind, "x")
@@ -90,7 +91,7 @@ def test_a_list_of_tensors_is_one_array():
         (3, Callable[[], None], "x must be a function; got 3."),
         ("nowhere", torch.device, "x must be a torch.device, such as torch.device('cpu'); got 'nowhere'."),
     ],
-    ids=str,
+    ids=lambda one: re.sub(r" at 0x\w+", "", str(one)),  # the same in every process
 )
 def test_what_does_not_fit_is_refused(value, kind, message):
     with pytest.raises(TypeError) as caught:

@@ -97,7 +97,8 @@ def _check(penalties: Tensor, labels: Tensor) -> None:
 
 
 def _check_features(features: Tensor, prototypes: Tensor) -> None:
-    if features.ndim != 2 or prototypes.ndim != 2 or features.shape[1] != prototypes.shape[1]:
+    flat = features.ndim == prototypes.ndim == 2 and features.is_floating_point()
+    if not flat or features.shape[1] != prototypes.shape[1]:
         raise ValueError(f"Expected features (N, F), prototypes (C, F); got {shown(features)}, {shown(prototypes)}.")
     check_fit(features, prototypes, "features")
 
