@@ -209,7 +209,7 @@ def _check_range(images: Tensor) -> None:
         raise ValueError(f"Expected at least one image; got an empty batch of shape {tuple(images.shape)}: pass one.")
     if images.dtype == torch.uint8:
         return
-    low, high = float(images.min()), float(images.max())
+    low, high = float(images.detach().min()), float(images.detach().max())
     if not images.is_floating_point() or not (low >= 0 and high <= 1):
         raise ValueError(
             f"Expected pixels as uint8 in 0..255 or as floats in [0, 1]; got {images.dtype} in {low:g}..{high:g}. "

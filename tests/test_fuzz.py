@@ -95,10 +95,10 @@ def arrays(draw) -> np.ndarray:
 
 
 class Odd:
-    """Something that cannot even be printed."""
+    """Something that prints itself as a long text of many lines."""
 
     def __repr__(self) -> str:
-        raise RuntimeError("no name")
+        return "odd\n" * 99
 
 
 PLAIN = (
@@ -483,6 +483,7 @@ def public() -> set[str]:
 
 
 FIXED = {"self", "choices", "kind"}  # what a call in the package itself gives
+FUNCTIONS = {"loss", "on_epoch", "make_model", "measure"}  # another one raises what it likes
 DEFINITIONS = (ast.FunctionDef, ast.ClassDef)
 NAMES = sorted(public() - set(" ".join(LEFT_OUT.values()).split()) | set(METHODS.split()))
 
@@ -515,6 +516,7 @@ def check_refusal(error: BaseException, told: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.timeout(600 * TIMES)  # of a busy machine; alone, the longest takes some seconds
+@pytest.mark.filterwarnings("ignore")  # torch gives some warnings once in a process: a call repeated has none
 def test_it_answers_or_refuses_in_one_sentence(name, fitting, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     examples, arguments = fitting[name]
@@ -536,7 +538,7 @@ def test_it_answers_or_refuses_in_one_sentence(name, fitting, monkeypatch, tmp_p
         count += 1
         changed = data.draw(st.lists(st.sampled_from(names), min_size=1, max_size=2, unique=True))
         given = arguments | {one: data.draw(HOSTILE) for one in changed}
-        hypothesis.assume(not any(callable(given[one]) and callable(arguments[one]) for one in changed))
+        hypothesis.assume(not any(callable(given[one]) for one in FUNCTIONS & {*changed}))
         try:
             function(**given)
         except Exception as error:

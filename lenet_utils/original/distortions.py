@@ -66,7 +66,7 @@ def distort(images: Tensor, maps: Tensor) -> Tensor:
     """
     if images.ndim != 3 or maps.shape != (len(images), 5) or images.numel() == 0:
         raise ValueError(f"Expected images (N, H, W) and maps (N, 5); got {tuple(images.shape)}, {tuple(maps.shape)}.")
-    check_finite(pixels=float(images.double().sum()), maps=float(maps.double().sum()))
+    check_finite(pixels=float(images.detach().double().sum()), maps=float(maps.detach().double().sum()))
     across, down, scaling, squeezing, shear = maps.float().unbind(1)
     height, width = images.shape[1:]
     # Where each output pixel comes from, in units of half the image: the inverse of scale, then shear, then shift.
