@@ -30,6 +30,7 @@ CACHES = [".cache", ".jupyter_cache", ".ipynb_checkpoints", ".pytest_cache", ".r
 NOT_SOURCES = [*CACHES, ".git", ".venv", "data", "_build", "lightning_logs", "*.egg-info", "kernel-ipc-*"]
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(config, items):
     """Side by side, a file runs in one process, and all that need the book on the digits in one: it is built once."""
     if config.pluginmanager.hasplugin("xdist"):
