@@ -34,7 +34,7 @@ data: $(READY)  ## MNIST and Fashion-MNIST, downloaded where missing, and checke
 	$(BIN)/python -m lenet_utils.data mnist fashion-mnist
 
 test: $(TESTS_READY)  ## all tests
-	$(BIN)/python -m pytest -n auto --dist loadgroup
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 serve: book  ## read the site at http://127.0.0.1:8000
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000

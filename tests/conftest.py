@@ -30,15 +30,6 @@ CACHES = [".cache", ".jupyter_cache", ".ipynb_checkpoints", ".pytest_cache", ".r
 NOT_SOURCES = [*CACHES, ".git", ".venv", "data", "_build", "lightning_logs", "*.egg-info", "kernel-ipc-*"]
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(config, items):
-    """Side by side, a file runs in one process, and all that need the book on the digits in one: it is built once."""
-    if config.pluginmanager.hasplugin("xdist"):
-        building = {item.path for item in items if "digits_build" in item.fixturenames}
-        for item in items:
-            item.add_marker(pytest.mark.xdist_group("build" if item.path in building else str(item.path)))
-
-
 @pytest.fixture(autouse=True)
 def clean_environment(tmp_path_factory, monkeypatch):
     """No setting of the caller's reaches a test, and no test writes into the checkout."""
