@@ -256,11 +256,19 @@ def shown(value: object) -> str:
         where = " on meta" if isinstance(value, Tensor) and value.is_meta else ""
         return f"{article(sort)} {sort}{where} of {value.dtype}, shape {tuple(value.shape)}"
     try:
-        text = repr(value)
+        text = "" if _is_large(value) else repr(value)
     except Exception:  # a class of the reader's may do anything
         text = ""
     kind = type(value).__name__
     return text if 0 < len(text) <= 60 and text.isprintable() else f"{article(kind)} {kind}"
+
+
+def _is_large(value: object) -> bool:
+    """Whether it takes long to print: some versions of torch copy an expanded tensor whole for that."""
+    inner = (
+        [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list | tuple | set) else ()
+    )
+    return isinstance(value, Tensor | np.ndarray) or len(inner) > 20 or any(map(_is_large, inner))
 
 
 def check_count(name: str, value: int, least: int = 1, most: int = 100_000) -> None:

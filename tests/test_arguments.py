@@ -142,5 +142,16 @@ def test_shown_is_one_short_line():
         def __repr__(self) -> str:
             raise RuntimeError
 
-    values = [torch.eye(3), np.eye(3), "a\nb", "a" * 99, [1] * 99, Odd(), nn.Sequential(nn.Linear(1, 1))]
+    huge = torch.zeros(1).expand(2**20, 2**20)
+    values = [
+        [huge, huge],
+        {"a": [(huge,)]},
+        torch.eye(3),
+        np.eye(3),
+        "a\nb",
+        "a" * 99,
+        [1] * 99,
+        Odd(),
+        nn.Sequential(nn.Linear(1, 1)),
+    ]
     assert all("\n" not in shown(value) and len(shown(value)) < 70 for value in values)

@@ -230,6 +230,7 @@ class _Executions:
             notebook,
             timeout=self.config.nb_execution_timeout,
             startup_timeout=300,
+            coalesce_streams=True,  # one print may arrive in pieces, which MyST-NB would put on lines of their own
             record_timing=False,  # times in a cell's metadata would make it another cell to the cache
             resources={"metadata": {"path": str(path.parent)}},
             shutdown_kernel="immediate",  # a polite one takes two seconds, and there is nothing left to finish

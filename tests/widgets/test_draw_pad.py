@@ -346,24 +346,6 @@ def test_sliders_change_the_image_and_say_at_once_whether_the_answer_holds(show,
 
 @slow
 @browsing
-def test_each_look_is_told_to_other_widgets(show, small):
-    page = show(small)
-    page.evaluate(
-        """() => { window.told = []; document.addEventListener('lenet-seen', ({ target, detail }) =>
-            told.push([target.className, Array.from(detail.image), detail.network === target.network])); }"""
-    )
-    draw(page, *SEVEN)
-    told = page.evaluate("told")
-    name, image, ours = told[-1]
-    assert (name.split()[-1], ours) == ("lenet-draw-pad", True)
-    np.testing.assert_allclose(np.array(image).reshape(28, 28), seen(page), atol=1e-6)
-    page.get_by_role("button", name="Clear").click()
-    settle(page)
-    assert page.evaluate("told.length") == len(told)  # nothing to see
-
-
-@slow
-@browsing
 def test_two_pads_on_a_page_do_not_meet(show, small):
     page = show(small, small)
     roots = [page.locator(".lenet-draw-pad").nth(number) for number in (0, 1)]
