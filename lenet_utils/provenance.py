@@ -25,13 +25,14 @@ def versions() -> dict[str, str]:
 @checked
 @dataclass(frozen=True)
 class Provenance:
-    """A line to stand on every page that shows measured numbers."""
+    """A line to stand on every page that shows measured numbers; of data that are no data set, their source will do."""
 
-    dataset: ImageDataset
+    dataset: ImageDataset | str
 
     def __str__(self) -> str:
         libraries = ", ".join(f"{name} {version}" for name, version in versions().items())
-        return f"Measured in this build: on {self.dataset.source}; {device_name(pick_device())}; {libraries}."
+        source = self.dataset if isinstance(self.dataset, str) else self.dataset.source
+        return f"Measured in this build: on {source}; {device_name(pick_device())}; {libraries}."
 
     __repr__ = __str__
 

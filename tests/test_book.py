@@ -178,7 +178,7 @@ def test_no_shell_and_no_blanket_filters(page):
 
 @each_chapter
 def test_provenance_is_shown_once(page):
-    assert [cell.source.rstrip().endswith("Provenance(dataset)") for cell in page.code].count(True) == 1
+    assert [bool(re.search(r"Provenance\((dataset|source)\)$", cell.source.rstrip())) for cell in page.code].count(True) == 1
 
 
 @each_chapter

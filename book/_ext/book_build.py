@@ -51,7 +51,7 @@ def fingerprint(root: Path = ROOT) -> str:
     """A digest of all that decides a chapter's numbers besides its own cells.
 
     These are the package's files, those in sub-folders included, the requirements, what long runs measured
-    (``results/``), the data that ``load("auto")`` would read, Fashion-MNIST, the versions of the libraries that
+    (``results/``), the data that ``load("auto")`` would read, Fashion-MNIST, USPS, the versions of the libraries that
     compute, and the environment's choices.
     """
     from lenet_utils import data, paths
@@ -67,6 +67,7 @@ def fingerprint(root: Path = ROOT) -> str:
         platform.machine(),
         data.fingerprint("auto"),
         data.fingerprint("fashion-mnist"),
+        data.fingerprint("usps"),
     ]
     facts += [f"{key}={os.environ.get(key, '')}" for key in ("LENET_DATASET", "LENET_DEVICE", "OMP_NUM_THREADS")]
     digest.update("\n".join(facts).encode())
@@ -87,10 +88,11 @@ def settle_data() -> None:
     dataset = data.load("auto")
     os.environ["LENET_DATASET"] = dataset.name
     if dataset.name != "digits":
-        try:
-            data.load("fashion-mnist")
-        except data.DataError as problem:
-            logger.info("%s", problem)  # the chapter that wants it says what it does without
+        for name in ("fashion-mnist", "usps"):
+            try:
+                data.load(name)
+            except data.DataError as problem:
+                logger.info("%s", problem)  # the chapter that wants it says what it does without
 
 
 def prepare_kernels(app: Sphinx, config) -> None:

@@ -6,6 +6,7 @@ and not proven.  Everything random comes from a run's seed.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -14,9 +15,10 @@ from typing import NamedTuple
 import numba
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, one_hot
+from torch.nn.functional import cross_entropy, interpolate, one_hot
 
 from lenet_utils import downloads
+from lenet_utils.data import load
 from lenet_utils.family.networks import BACKGROUND, ZipNet1989
 from lenet_utils.family.zip_step import ZipSteps
 from lenet_utils.models import seeded
@@ -66,17 +68,44 @@ class ZipConfig:
     held_out: bool = False
 
 
-def zip_digits() -> tuple[dict[str, ZipDigits], str]:
+def zip_digits(stand_in: bool = False) -> tuple[dict[str, ZipDigits], str]:
     """The 16×16 pixels of parts ``"train"`` (N = 7,291) and ``"test"`` (2,007), in the files' order; and the source.
+
+    With ``stand_in``, these are scikit-learn's digits, 1,397 and 400 of them, where USPS cannot be had or
+    ``LENET_DATASET`` says "digits".
 
     Raises
     ------
     lenet_utils.downloads.DataError
-        As :func:`lenet_utils.downloads.read_usps` does.
+        As :func:`lenet_utils.downloads.read_usps` does; not with ``stand_in``.
     """
-    digits, checksum = downloads.read_usps(data_dir())
+    if stand_in and os.environ.get("LENET_DATASET") == "digits":
+        return _small_digits("as LENET_DATASET says")
+    try:
+        digits, checksum = downloads.read_usps(data_dir())
+    except downloads.DataError as error:
+        if not stand_in:
+            raise
+        return _small_digits(f"for {error}")
     parts = {part: ZipDigits(images.double() / 127.5 - 1, labels.long()) for part, (images, labels) in digits.items()}
     return parts, f"the zip-code digits of USPS, 16×16 pixels (MD5 of the digits {checksum})"
+
+
+def _small_digits(why: str) -> tuple[dict[str, ZipDigits], str]:
+    """Scikit-learn's digits at the size of zip codes; a whole source says why they stand in."""
+    dataset = load("digits")
+    learned = [
+        torch.cat(pair)
+        for pair in (
+            (dataset.train_images, dataset.validation_images),
+            (dataset.train_labels, dataset.validation_labels),
+        )
+    ]
+    parts = {
+        part: ZipDigits(interpolate(images[:, None].double(), (16, 16), mode="area")[:, 0] / 127.5 - 1, labels.long())
+        for part, (images, labels) in {"train": learned, "test": (dataset.test_images, dataset.test_labels)}.items()
+    }
+    return parts, f"scikit-learn's digits, made 16×16, in place of the zip codes, {why}"
 
 
 def measure(run: Run, config: ZipConfig) -> None:
@@ -158,4 +187,8 @@ CHANGES = [  # each with those before it, as Karpathy (2022) made them
     _experiment("zip-shifts", "and on shifted digits, for 60 passes", FIVE, **ADAMW, num_passes=60, shifts=True),
     _experiment("zip-relu", "and with dropout and ReLU, for 80", FIVE, **ADAMW, num_passes=80, shifts=True, **RELU),
 ]
-EXPERIMENTS = {experiment.name: experiment for experiment in (*CHANGES, *SEARCH)}
+CONTROLS = [  # as many passes as the next change has, without it
+    _experiment("zip-adamw-long", "by AdamW, for 60 passes", FIVE, **ADAMW, num_passes=60),
+    _experiment("zip-shifts-long", "on shifted digits, for 80", FIVE, **ADAMW, num_passes=80, shifts=True),
+]
+EXPERIMENTS = {experiment.name: experiment for experiment in (*CHANGES, *CONTROLS, *SEARCH)}
