@@ -104,6 +104,24 @@ def test_the_digits_are_those_given_away(monkeypatch):
     assert "USPS" in source
 
 
+def test_where_zip_codes_are_missing_other_digits_stand_in_and_say_so(monkeypatch):
+    def missing(folder):
+        raise downloads.DataError("usps.bz2 is missing.")
+
+    monkeypatch.setattr(downloads, "read_usps", missing)
+    with pytest.raises(downloads.DataError, match="is missing"):
+        zip_digits()
+    for chosen, why in (("auto", "for usps.bz2 is missing."), ("digits", "as LENET_DATASET says")):
+        monkeypatch.setenv("LENET_DATASET", chosen)
+        digits, source = zip_digits(stand_in=True)
+        assert {part: tuple(d.images.shape) for part, d in digits.items()} == {
+            "train": (1_397, 16, 16),
+            "test": (400, 16, 16),
+        }
+        assert source == f"scikit-learn's digits, made 16×16, in place of the zip codes, {why}"
+        assert all(d.images.abs().max() <= 1 and d.images.dtype == torch.float64 for d in digits.values())
+
+
 def test_experiments_that_choose_and_that_report_share_no_seed():
     for name, experiment in zip_codes.EXPERIMENTS.items():
         chooses = "search" in name
