@@ -15,7 +15,7 @@ from lenet_utils.modern.experiments import BEFORE, IN_TIME, TWO_EPOCHS, network
 from lenet_utils.training import train
 
 REPEATS = 7
-RECIPES = {"Adam, as before": BEFORE, "Muon": TWO_EPOCHS, "Muon, batches of 192": IN_TIME}
+RECIPES = {"Adam, as before": BEFORE, "Muon": TWO_EPOCHS, "Muon, batches of 256": IN_TIME}
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 import pytest
 import torch
+from filelock import FileLock
 
 from lenet_utils import data, downloads
 from lenet_utils.paths import data_dir
@@ -140,16 +141,24 @@ def jupyter_book(tree: Path, environment: dict[str, str], *options: str) -> subp
 
 @pytest.fixture(scope="session")
 def digits_build(tmp_path_factory, book_environment) -> Build:
-    """The book, built once a session on the embedded digits, from a copy of the tree, without a network."""
+    """The book, built once for all of pytest's processes, on the embedded digits, from a copy of the tree, offline."""
     if not (ROOT / "_toc.yml").exists():
         pytest.skip("the book is not beside the package: run this in a checkout")
     pytest.importorskip("jupyter_book", reason="Jupyter Book is not installed: pip install -r requirements.txt")
-    tree = copy_sources(tmp_path_factory.mktemp("book") / "tree")
-    done = jupyter_book(tree, book_environment)
-    log = re.sub(r"\x1b\[[\d;]*m", "", done.stdout)
-    complaints = "\n".join(re.findall(r"^.*(?:WARNING|ERROR|failed:).*$", log, re.MULTILINE))
-    assert done.returncode == 0, f"no build on the embedded digits:\n{complaints}\n--- its last words:\n{log[-4_000:]}"
-    return Build(tree, log)
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    tree, said = folder / "book" / "tree", folder / "book" / "log"
+    with FileLock(folder / "book.lock"):
+        if not said.exists():
+            shutil.rmtree(tree, ignore_errors=True)  # of a build that failed in another process
+            done = jupyter_book(copy_sources(tree), book_environment)
+            log = re.sub(r"\x1b\[[\d;]*m", "", done.stdout)
+            complaints = "\n".join(re.findall(r"^.*(?:WARNING|ERROR|failed:).*$", log, re.MULTILINE))
+            last = f"{complaints}\n--- its last words:\n{log[-4_000:]}"
+            assert done.returncode == 0, f"no build on the embedded digits:\n{last}"
+            said.write_text(log, "utf8")
+    return Build(tree, said.read_text("utf8"))
 
 
 @pytest.fixture(scope="session")
