@@ -105,7 +105,7 @@ def _small_digits(why: str) -> tuple[dict[str, ZipDigits], str]:
         part: ZipDigits(interpolate(images[:, None].double(), (16, 16), mode="area")[:, 0] / 127.5 - 1, labels.long())
         for part, (images, labels) in {"train": learned, "test": (dataset.test_images, dataset.test_labels)}.items()
     }
-    return parts, f"scikit-learn's digits, made 16×16, in place of the zip codes, {why}"
+    return parts, f"{dataset.source}, made 16×16, in place of the zip codes, {why}"
 
 
 def measure(run: Run, config: ZipConfig) -> None:

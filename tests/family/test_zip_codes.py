@@ -9,6 +9,7 @@ import torch
 from conftest import DATA_DIR
 
 from lenet_utils import downloads, runs
+from lenet_utils.data import load
 from lenet_utils.family import zip_codes
 from lenet_utils.family.networks import BACKGROUND, ZipNet1989
 from lenet_utils.family.zip_codes import ZipConfig, ZipDigits, judge, measure, shifted, zip_digits
@@ -118,7 +119,7 @@ def test_where_zip_codes_are_missing_other_digits_stand_in_and_say_so(monkeypatc
             "train": (1_397, 16, 16),
             "test": (400, 16, 16),
         }
-        assert source == f"scikit-learn's digits, made 16×16, in place of the zip codes, {why}"
+        assert source == f"{load('digits').source}, made 16×16, in place of the zip codes, {why}"
         assert all(d.images.abs().max() <= 1 and d.images.dtype == torch.float64 for d in digits.values())
 
 
