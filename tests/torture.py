@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -212,6 +213,7 @@ def a_checkpoint(folder: Path):
     from dataclasses import replace
 
     import torch
+    from tqdm import tqdm
 
     from lenet_utils import storage
     from lenet_utils.checkpoints import trained
@@ -220,6 +222,7 @@ def a_checkpoint(folder: Path):
     from lenet_utils.training import TrainConfig
 
     torch.set_num_threads(1)
+    tqdm.set_lock(threading.RLock())  # its own is shared with forks, and a killed one would hold it for ever
     digits = load("digits").subset(64)
     few = replace(
         digits, validation_images=digits.validation_images[:20], validation_labels=digits.validation_labels[:20]
