@@ -1,12 +1,13 @@
 """LeNet-1 and a LeNet-4 that is partly ours (:mod:`lenet_utils.family.networks`), trained by the book's own loop.
 
 LeNet-1 was made for digits of 16×16 pixels: MNIST's, of 20×20, are made smaller for it, as in 1998; zip codes are so.
-How they learn is ours: the recipe of the book's LeNet-5, for as many epochs as validation images asked for.
+How they learn is ours: the recipe of the book's LeNet-5, for five epochs instead of two, which one try
+(seed 0, validation images) found better for both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 
@@ -68,10 +69,10 @@ class Setting:
     config: TrainConfig
 
     @classmethod
-    def of(cls, network: str, data: str = "mnist", num_epochs: int | None = None) -> Setting:
+    def of(cls, network: str, data: str = "mnist") -> Setting:
         """The book's recipe, at the size that the network takes."""
         size = choose("network", network, MADE).input_shape[1]
-        return cls(network, data, replace(TWO_EPOCHS, num_epochs=num_epochs or NUM_EPOCHS[data], input_size=size))
+        return cls(network, data, replace(TWO_EPOCHS, num_epochs=NUM_EPOCHS[data], input_size=size))
 
     def dataset(self) -> ImageDataset:
         """The digits, made small for LeNet-1."""
@@ -84,40 +85,36 @@ class Setting:
         return replace(dataset, **{part: made_small(getattr(dataset, part)) for part in parts})
 
 
-def measure(run: Run, setting: Setting, tested: bool) -> None:
-    """Train one seed; where settings are chosen, nothing is tested."""
+def measure(run: Run, setting: Setting) -> None:
+    """Train one seed, and test it."""
     dataset = setting.dataset()
     run.begin(dataset.source, pick_device(), anew=True)
     model = seeded(MADE[setting.network], run.seed)
     history = train(model, dataset, replace(setting.config, seed=run.seed), progress=False)
-    if tested:
-        answers = predict(model, prepare(dataset.test_images, setting.config.input_size))
-        run.notes = {
-            "test_error": error_rate(answers, dataset.test_labels),
-            "test_wrong": int((answers != dataset.test_labels).sum()),
-        }
+    answers = predict(model, prepare(dataset.test_images, setting.config.input_size))
+    run.notes = {
+        "test_error": error_rate(answers, dataset.test_labels),
+        "test_wrong": int((answers != dataset.test_labels).sum()),
+    }
     rows = history.rows()
     for row in rows:
         if not run.finish_pass(row, {}, complete=row is rows[-1]):
             break
 
 
-def _experiment(name: str, setting: Setting, seeds: Iterable[int], tested: bool = True) -> Experiment:
+def _experiment(name: str, setting: Setting) -> Experiment:
     shown = {key: value for key, value in asdict(setting.config).items() if key != "seed"}
     configuration = {"network": setting.network, "data": setting.data, **shown}
     digits = "MNIST" if setting.data == "mnist" else "zip codes"
     summary = f"{MADE[setting.network].__name__} on {digits}, {setting.config.num_epochs} epochs"
-    return Experiment(name, summary, partial(measure, setting=setting, tested=tested), configuration, tuple(seeds))
+    return Experiment(name, summary, partial(measure, setting=setting), configuration, tuple(range(100, 105)))
 
 
-REPORTED = [
-    _experiment("lenet1-mnist", Setting.of("lenet1"), range(100, 105)),
-    _experiment("lenet4-mnist", Setting.of("lenet4"), range(100, 105)),
-    _experiment("lenet1-zip", Setting.of("lenet1", "usps"), range(100, 105)),
-]
-SEARCH = [
-    _experiment(f"{name}-search-{epochs}-epochs", Setting.of(name, "mnist", epochs), range(3), tested=False)
-    for name in MADE
-    for epochs in (2, 5)
-]
-EXPERIMENTS = {experiment.name: experiment for experiment in (*REPORTED, *SEARCH)}
+EXPERIMENTS = {
+    experiment.name: experiment
+    for experiment in (
+        _experiment("lenet1-mnist", Setting.of("lenet1")),
+        _experiment("lenet4-mnist", Setting.of("lenet4")),
+        _experiment("lenet1-zip", Setting.of("lenet1", "usps")),
+    )
+}
