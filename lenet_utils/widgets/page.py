@@ -34,6 +34,10 @@ class Widget:
     def __init__(self, spec: dict) -> None:
         self.spec = spec
 
+    def content(self) -> str:
+        """What stands in the page before its program runs: the HTML file, unless a subclass adds to it."""
+        return _read("html", self.name)
+
     def _repr_html_(self) -> str:
         data = json.dumps(self.spec).replace("<", "\\u003c")  # so that no name ends the script or opens a comment
         worker = f'<script type="text/plain">{_read("js", *self.workers)}</script>' if self.workers else ""
@@ -41,7 +45,7 @@ class Widget:
         return (
             f"<style>{_read('css', SHARED, self.name)}</style>"
             f'<div class="lenet-widget lenet-{self.name}"><script type="application/json">{data}</script>{worker}'
-            f"{_read('html', self.name)}<noscript><p>To touch this, allow JavaScript.</p></noscript></div>"
+            f"{self.content()}<noscript><p>To touch this, allow JavaScript.</p></noscript></div>"
             f"<script>(() => {{\n{program}}})();</script>"
         )
 
