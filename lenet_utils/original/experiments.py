@@ -265,6 +265,14 @@ EXPERIMENTS = {
         _experiment("original-15000", "the same with 15,000 patterns (Fig. 6)", FIVE, num_train=15_000),
         _experiment("original-30000", "the same with 30,000 patterns (Fig. 6)", FIVE, num_train=30_000),
         _experiment(
+            "original-15000-as-long",
+            "the same with 15,000 patterns, each four times in a pass",
+            range(100, 103),
+            num_train=15_000,
+            distorted_copies=3,
+            distortion=Distortion(0.0, 0.0, 0.0, 0.0),
+        ),
+        _experiment(
             "original-distorted",
             "with distortions as printed: 20 passes of 60,000 patterns, each of 600,000 seen twice",
             TEN,
