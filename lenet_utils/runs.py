@@ -25,13 +25,15 @@ from lenet_utils import storage
 from lenet_utils.arguments import checked
 from lenet_utils.checks import choose
 from lenet_utils.downloads import DataError
-from lenet_utils.family import zip_codes
-from lenet_utils.modern import augmentation, maps_off, search, shifts
+from lenet_utils.family import boosting, line_reading, relatives, zip_codes
+from lenet_utils.modern import augmentation, data_amount, maps_off, search, shifts
 from lenet_utils.modern import experiments as of_today
 from lenet_utils.original import ablation
 from lenet_utils.original import experiments as of_1998
 from lenet_utils.paths import check_writable, results_dir
 from lenet_utils.recipes import experiments as since_then
+from lenet_utils.rivals import experiments as rivals_of_1998
+from lenet_utils.rivals import robustness
 from lenet_utils.run_store import Experiment, ResultsError, Run, mend, open_run, state_path
 from lenet_utils.training import TrainingError
 
@@ -41,10 +43,16 @@ EXPERIMENTS: dict[str, Experiment] = {
     **shifts.EXPERIMENTS,
     **maps_off.EXPERIMENTS,
     **augmentation.EXPERIMENTS,
+    **data_amount.EXPERIMENTS,
     **zip_codes.EXPERIMENTS,
+    **relatives.EXPERIMENTS,
+    **boosting.EXPERIMENTS,
+    **line_reading.EXPERIMENTS,
     **of_1998.EXPERIMENTS,
     **ablation.EXPERIMENTS,
     **since_then.EXPERIMENTS,
+    **rivals_of_1998.EXPERIMENTS,
+    **robustness.EXPERIMENTS,
 }
 
 
