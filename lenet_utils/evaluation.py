@@ -143,6 +143,21 @@ def wilson_interval(num_wrong: int, num_images: int, z: float = 1.96) -> tuple[f
 
 
 @checked
+def margins(scores: Tensor) -> Tensor:
+    """How far the best score of each row of (N, C) lies above the second, (N,): how sure an answer is.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two classes, or a score is not finite.
+    """
+    if scores.ndim != 2 or scores.shape[1] < 2 or not scores.isfinite().all():
+        raise ValueError(f"Expected finite scores of at least two classes, (N, C); got shape {tuple(scores.shape)}.")
+    best = scores.topk(2, dim=1).values
+    return best[:, 0] - best[:, 1]
+
+
+@checked
 def rejection_curve(scores: Tensor, predictions: Tensor, labels: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Error among the accepted images when the least certain are rejected (LeCun et al. 1998, Fig. 10).
 

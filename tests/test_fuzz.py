@@ -160,10 +160,12 @@ PARTS = ("train", "validation", "test")
 def fitting(digits) -> dict[str, tuple[int, dict[str, object]]]:
     """By name: how many of a hundred examples are tried, and arguments that fit."""
     from lenet_utils import counting, models, run_store, storage, training
+    from lenet_utils.family import digit_line, line_reading
     from lenet_utils.modern import augmentation, maps_off
     from lenet_utils.original import ablation, distortions, layers, network, optimizer
     from lenet_utils.original import experiments as of_1998
     from lenet_utils.recipes import claims, published
+    from lenet_utils.rivals import comparison, corruptions
     from lenet_utils.widgets import claims_table
 
     claim = dict.fromkeys((*claims_table.NEEDED, "page", "label"), "some")
@@ -186,7 +188,7 @@ def fitting(digits) -> dict[str, tuple[int, dict[str, object]]]:
     curvature = optimizer.curvatures(original, paper)
     distortion = distortions.Distortion().draw(3, torch.Generator().manual_seed(0))
     lab = {"images": few.train_images[:12], "labels": labels, "answers": labels, "untrained": named, "trained": named}
-    adam = torch.optim.Adam(lenet.parameters())
+    adam, strip = torch.optim.Adam(lenet.parameters()), digit_line.make_strip(few, "test", 0)
     return {
         "architecture_diagram.plot_architecture": (
             12,
@@ -239,11 +241,35 @@ def fitting(digits) -> dict[str, tuple[int, dict[str, object]]]:
         "evaluation.confusion_matrix": (150, {"predictions": classes, "labels": classes, "num_classes": 10}),
         "evaluation.error_rate": (150, {"predictions": classes, "labels": classes}),
         "evaluation.evaluate": (100, {"model": lenet, "images": prepared, "labels": classes, "loss": loss}),
+        "evaluation.margins": (100, {"scores": penalties}),
         "evaluation.outputs": (100, {"model": lenet, "images": prepared, "batch_size": 2}),
         "evaluation.predict": (100, {"model": lenet, "images": prepared, "batch_size": 2}),
         "evaluation.predicted_classes": (100, {"model": lenet, "outputs": penalties}),
         "evaluation.rejection_curve": (150, {"scores": [0.1, 0.2, 0.3], "predictions": classes, "labels": classes}),
         "evaluation.wilson_interval": (150, {"num_wrong": 3, "num_images": 10, "z": 1.96}),
+        "family.boosting.half_misread": (60, {"answers": classes, "labels": torch.tensor([1, 2, 4]), "seed": 0}),
+        "family.boosting.needs_others": (60, {"scores": penalties, "threshold": 0.1}),
+        "family.boosting.smallest_threshold": (60, {"scores": [penalties, penalties + 1], "labels": classes}),
+        "family.digit_line.Strip": (60, vars(strip)),
+        "family.digit_line.as_batch": (60, {"strips": [strip], "width": 400}),
+        "family.digit_line.best_path": (100, {"scores": penalties, "apart": 2, "fee": 0.1}),
+        "family.digit_line.edit_distance": (60, {"found": [1, 2], "wanted": [1, 3]}),
+        "family.digit_line.make_strip": (
+            60,
+            {"dataset": few, "part": "test", "seed": 0, "gaps": (0, 1), "num_digits": (2, 3)},
+        ),
+        "family.digit_line.multiply_adds": (40, {"model": lenet, "width": 40}),
+        "family.digit_line.read_strip": (60, {"model": lenet, "strip": strip, "apart": 2, "fee": 0.0}),
+        "family.digit_line.slide": (100, {"model": lenet, "strips": strip.image[None]}),
+        "family.digit_line.targets": (40, {"strip": strip, "positions": 4}),
+        "family.digit_line.windows": (100, {"strips": strip.image[None]}),
+        "family.line_reading.LineConfig": (60, vars(line_reading.LineConfig())),
+        "family.line_reading.judge": (30, {"model": lenet, "strips": [strip], "apart": 2, "fee": 0.0}),
+        "family.line_reading.strips_of": (
+            40,
+            {"dataset": few, "part": "test", "count": 2, "seed": 0, "gaps": (0, 1)},
+        ),
+        "family.relatives.made_small": (100, {"images": pixels}),
         "fingerprints.dataset_fingerprint": (30, {"dataset": few}),
         "fingerprints.state_fingerprint": (60, {"state": dict(lenet.state_dict())}),
         "fingerprints.structure_fingerprint": (30, {"model": lenet}),
@@ -261,6 +287,7 @@ def fitting(digits) -> dict[str, tuple[int, dict[str, object]]]:
             30,
             {"model": lenet, "dataset": few, "config": config, "experiment": "nothing"},
         ),
+        "modern.data_amount.part_of": (40, {"dataset": few, "num_train": 10, "seed": 0}),
         "modern.maps_off.answers_from": (100, {"model": lenet, "maps": maps, "layer": "c1", "batch_size": 2}),
         "modern.maps_off.passed_on": (100, {"model": lenet, "images": prepared, "layer": "c1"}),
         "modern.maps_off.wrong_by_class": (100, {"answers": classes, "labels": classes, "num_classes": 10}),
@@ -387,6 +414,24 @@ def fitting(digits) -> dict[str, tuple[int, dict[str, object]]]:
             40,
             {"errors": np.arange(4.0), "names": ["a", "b"], "values": ["cd", "ef"], "ax": None},
         ),
+        "rivals.classifiers.pair_scores": (60, {"units": torch.rand(3, 45)}),
+        "rivals.comparison.standing": (
+            40,
+            {"name": "linear", "among": [comparison.Standing("linear", "Linear", "plain")]},
+        ),
+        "rivals.corruptions.Corruption": (60, vars(corruptions.CORRUPTIONS["shift"])),
+        "rivals.corruptions.change": (100, {"images": pixels, "kind": "shift", "amount": 2.0, "seed": 0}),
+        "rivals.corruptions.corrupt": (100, {"images": pixels, "kind": "shift", "strength": 1, "seed": 0}),
+        "rivals.deslanting.crop": (100, {"images": pixels, "size": 20}),
+        "rivals.deslanting.deslant": (100, {"images": pixels}),
+        "rivals.deslanting.slant": (100, {"images": pixels}),
+        "rivals.experiments.as_seen": (40, {"dataset": few, "view": "cropped"}),
+        "rivals.experiments.rejected_for": (60, {"scores": penalties, "labels": classes, "goal": 0.5}),
+        "rivals.experiments.rows": (60, {"images": pixels}),
+        "rivals.experiments.with_copies": (40, {"dataset": few, "copies": 1, "seed": 0}),
+        "rivals.robustness.all_corrupted": (20, {"images": pixels, "seed": 0}),
+        "rivals.robustness.answers_of": (40, {"model": lenet}),
+        "rivals.robustness.nearest_neighbours": (40, {"images": pixels, "labels": classes}),
         "run_store.Experiment": (80, vars(experiment)),
         "run_store.as_json": (40, {"configuration": {"a": (1, 2)}}),
         "run_store.load_results": (40, {"experiment": "nothing", "complete": True}),
@@ -457,6 +502,24 @@ LEFT_OUT = {
         "recipes.experiments.measure recipes.experiments.measure_lightning recipes.lightning.LightningDigits "
         "recipes.lightning.LightningLeNet1 recipes.lightning.fit"
     ),
+    "is a step of an experiment, which alone calls it": (
+        "family.boosting.BoostingConfig family.boosting.committee family.boosting.distorted family.boosting.measure "
+        "family.line_reading.line_reader family.line_reading.measure family.line_reading.network "
+        "family.line_reading.read_all family.relatives.Setting family.relatives.measure family.relatives.zip_codes "
+        "modern.data_amount.measure rivals.classifiers.check_positive rivals.classifiers.least_squares "
+        "rivals.classifiers.signs rivals.classifiers.squared_distances rivals.classifiers.with_one "
+        "rivals.comparison.Standing rivals.comparison.standings rivals.experiments.Rival rivals.experiments.compare "
+        "rivals.experiments.learned_network rivals.experiments.measure rivals.experiments.search "
+        "rivals.robustness.Measured rivals.robustness.Pupil rivals.robustness.as_it_is rivals.robustness.convolutional "
+        "rivals.robustness.dense rivals.robustness.distorted_network rivals.robustness.in_noise "
+        "rivals.robustness.judge rivals.robustness.measure rivals.robustness.measure_fixed "
+        "rivals.robustness.other_sources rivals.robustness.stored_errors"
+    ),
+    "is a classifier, whose fit and scores its own tests attack": (
+        "rivals.classifiers.Classifier rivals.classifiers.Linear rivals.classifiers.NearestNeighbours "
+        "rivals.classifiers.PCAQuadratic rivals.classifiers.Pairwise rivals.kernels.RadialBasis "
+        "rivals.kernels.SupportVectors"
+    ),
     "is a check, or called by those that are listed, after theirs": (
         "arguments.article arguments.check_count arguments.check_finite arguments.checked "
         "checks.check_batch checks.check_fit checks.check_images checks.check_kind checks.check_labels counting.answer"
@@ -465,7 +528,9 @@ LEFT_OUT = {
 LEFT_OUT_MODULES = (
     "original.fast_step",  # plain loops that Numba compiles; FastLeNet5 checks what they get
     "notebook",  # its tests call it from cells
-    "family",
+    "family.networks",  # whose layers check what they get
+    "family.zip_codes",
+    "family.zip_step",  # as original.fast_step
     "ledger",  # reads its own file; its tests put wrong entries into it
 )
 METHODS = (

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from lenet_utils.arguments import check_count, checked
 from lenet_utils.data import ImageDataset, load
 from lenet_utils.device import pick_device
-from lenet_utils.evaluation import error_rate, outputs
+from lenet_utils.evaluation import error_rate, margins, outputs
 from lenet_utils.family.networks import LeNet4
 from lenet_utils.models import seeded
 from lenet_utils.modern.experiments import TWO_EPOCHS
@@ -60,6 +60,7 @@ def half_misread(answers: Tensor, labels: Tensor, seed: int) -> Tensor:
     """
     check_count("seed", seed, 0, 2**62)
     generator = torch.Generator().manual_seed(seed)
+    error_rate(answers, labels)  # refuses what are no classes
     right, wrong = ((answers == labels) == which for which in (True, False))
     right, wrong = (part.nonzero().flatten() for part in (right, wrong))
     if not len(right) or not len(wrong):
@@ -72,10 +73,7 @@ def half_misread(answers: Tensor, labels: Tensor, seed: int) -> Tensor:
 @checked
 def needs_others(scores: Tensor, threshold: float) -> Tensor:
     """Where the first net is not sure, (N,): its two largest outputs (N, 10) lie no more than ``threshold`` apart."""
-    if scores.ndim != 2 or scores.shape[1] < 2 or not scores.isfinite().all():
-        raise ValueError(f"Expected finite scores (N, classes); got shape {tuple(scores.shape)}.")
-    best = scores.topk(2).values
-    return best[:, 0] - best[:, 1] <= threshold
+    return margins(scores) <= threshold
 
 
 @checked
@@ -88,14 +86,16 @@ def smallest_threshold(scores: list[Tensor], labels: Tensor) -> float:
         Of each net.
     labels : torch.Tensor, shape (N,), int64
     """
+    if len({one.shape for one in scores}) != 1:
+        raise ValueError("Expected the scores of every net, all of one shape (N, classes).")
+    sure, order = margins(scores[0]).sort()
+    error_rate(scores[0].argmax(1), labels)  # refuses what are no classes
     alone, together = scores[0].argmax(1) != labels, sum(scores).argmax(1) != labels
-    best = scores[0].topk(2).values
-    margins, order = (best[:, 0] - best[:, 1]).sort()
     asked = (together[order].long() - alone[order].long()).cumsum(0)  # errors, if the least sure so many are passed on
     enough = (asked + alone.sum() <= together.sum()).nonzero().flatten()
     if not alone.sum() > together.sum():
         return -1.0  # nobody need be asked
-    return float(margins[enough[0]])
+    return float(sure[enough[0]])
 
 
 def _learn(network_seed: int, images: Tensor, labels: Tensor, dataset: ImageDataset, num_shown: int) -> nn.Module:

@@ -21,7 +21,7 @@ from lenet_utils.checks import choose
 from lenet_utils.counting import layer_table, total
 from lenet_utils.data import ImageDataset, load
 from lenet_utils.device import pick_device
-from lenet_utils.evaluation import error_rate, outputs, rejection_curve
+from lenet_utils.evaluation import error_rate, margins, outputs, rejection_curve
 from lenet_utils.models import MLP, seeded
 from lenet_utils.original.distortions import Distortion, distort
 from lenet_utils.preprocessing import prepare
@@ -109,16 +109,9 @@ def with_copies(dataset: ImageDataset, copies: int, seed: int) -> ImageDataset:
 @checked
 def rows(images: Tensor) -> Tensor:
     """(N, H, W) uint8 as rows (N, H·W), float32 from 0 to 1."""
+    if images.ndim != 3 or images.dtype != torch.uint8:
+        raise ValueError(f"Expected images (N, H, W), uint8; got {images.dtype} of shape {tuple(images.shape)}.")
     return images.flatten(1).float() / 255
-
-
-@checked
-def margins(scores: Tensor) -> Tensor:
-    """How far the best score of each row of (N, C) lies above the second: shape (N,)."""
-    if scores.ndim != 2 or scores.shape[1] < 2:
-        raise ValueError(f"Expected the scores of at least two classes, (N, C); got shape {tuple(scores.shape)}.")
-    best = scores.topk(2, dim=1).values
-    return best[:, 0] - best[:, 1]
 
 
 @checked

@@ -11,7 +11,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor, nn
 
 from lenet_utils import storage
-from lenet_utils.arguments import checked
+from lenet_utils.arguments import checked, shown
+from lenet_utils.checks import check_labels
 from lenet_utils.data import ImageDataset, load
 from lenet_utils.device import device_name, pick_device
 from lenet_utils.evaluation import error_rate, predict
@@ -20,6 +21,7 @@ from lenet_utils.modern.augmentation import Distortions, with_distorted_copies
 from lenet_utils.original.experiments import stored_network
 from lenet_utils.preprocessing import prepare
 from lenet_utils.rivals.corruptions import CORRUPTIONS, change, corrupt
+from lenet_utils.rivals.experiments import rows
 from lenet_utils.run_store import Experiment, Run, learned, load_results
 from lenet_utils.training import default_config, train
 
@@ -118,6 +120,8 @@ def judge(answers: Answers, corrupted: dict[str, list[Tensor]], labels: Tensor) 
 @checked
 def answers_of(model: nn.Module) -> Answers:
     """The answers of a network that reads images of the size and scaling it was trained with."""
+    if not isinstance(getattr(model, "input_shape", None), tuple):
+        raise TypeError(f"The network must say the shape of its images as input_shape; {shown(model)} does not.")
     size, scaling = model.input_shape[-1], getattr(model, "scaling", "standard")
     return lambda images: predict(model, prepare(images, size, scaling))
 
@@ -125,12 +129,13 @@ def answers_of(model: nn.Module) -> Answers:
 @checked
 def nearest_neighbours(images: Tensor, labels: Tensor) -> Answers:
     """The answers of the three nearest of these images (N, 28, 28), by the distance of their pixels."""
+    check_labels(labels, len(images) if images.ndim else 0, 2**31)
     known = KNeighborsClassifier(NUM_NEIGHBOURS, algorithm="brute").fit(_rows(images), labels.numpy())
     return lambda asked: torch.from_numpy(known.predict(_rows(asked)))
 
 
 def _rows(images: Tensor) -> np.ndarray:
-    return (images.flatten(1).float() / 255).numpy()
+    return rows(images).numpy()
 
 
 def _found(answers: Answers, corrupted: dict[str, list[Tensor]], images: Tensor, labels: Tensor) -> dict[str, object]:

@@ -10,6 +10,7 @@ import torch
 from conftest import sentence
 
 from lenet_utils.counting import layer_table, total
+from lenet_utils.evaluation import margins
 from lenet_utils.literature import published
 from lenet_utils.models import MLP
 from lenet_utils.original.distortions import Distortion, distort
@@ -22,7 +23,6 @@ from lenet_utils.rivals.experiments import (
     Rival,
     as_seen,
     compare,
-    margins,
     rejected_for,
     rows,
     with_copies,
