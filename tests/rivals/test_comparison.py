@@ -57,7 +57,7 @@ def test_the_lenets_are_counted_by_their_layers(found):
     assert (one.numbers, one.multiply_adds) == (60_000, 328_096)
     assert len(one.errors) >= 5
     assert {name for name, *_ in LENETS} <= {one.name for one in found}
-    assert standing("boosted-lenet-4", found).errors == ()
+    assert standing("tangent-distance", found).errors == ()
 
 
 def test_an_interval_holds_the_mean():
