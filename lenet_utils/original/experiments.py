@@ -267,7 +267,7 @@ EXPERIMENTS = {
         _experiment(
             "original-15000-as-long",
             "the same with 15,000 patterns, each four times in a pass",
-            range(100, 103),
+            FIVE[:2],
             num_train=15_000,
             distorted_copies=3,
             distortion=Distortion(0.0, 0.0, 0.0, 0.0),
