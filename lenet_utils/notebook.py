@@ -38,16 +38,17 @@ def glue(name: str, value: object, display: bool = False) -> None:
     name : str
         The key by which text asks for it.
     value : object
-        An int, float or str.
+        An int, float or str; NumPy's and PyTorch's numbers count as such.
     display : bool
         Whether the cell shows the value, too.
     """
+    value = value.item() if getattr(value, "ndim", None) == 0 else value
     if os.environ.get("LENET_BOOK"):  # set while the book is built
         from myst_nb import glue as hand_to_page
 
         hand_to_page(name, value, display=display)
         return
-    _here.values[name] = value.item() if getattr(value, "ndim", None) == 0 else value
+    _here.values[name] = value
     _remember()
     for text, handle in _here.shown.items():
         if any(page is None and key == name for page, key, _ in _places(text)):

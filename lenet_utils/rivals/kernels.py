@@ -32,7 +32,7 @@ class RadialBasis(Classifier):
         A unit answers exp(-d²/(2·width·m)) at distance d, where m is the mean d² between training images and the
         middle that is nearest to them.
     ridge : float
-        What regularises the pseudo-inverse, as in :class:`Linear`.
+        What regularises the pseudo-inverse, as in :class:`lenet_utils.rivals.classifiers.Linear`.
     seed : int
         Decides where K-means begins.
 
