@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lenet_utils.arguments import check_count, checked
+from lenet_utils.arguments import check_count, check_finite, checked
 from lenet_utils.checks import check_batch, check_labels
 
 
@@ -183,6 +183,36 @@ def rejection_curve(scores: Tensor, predictions: Tensor, labels: Tensor) -> tupl
     accepted = np.arange(1, len(wrong) + 1)
     error = 100 * wrong.cumsum() / accepted
     return (100 * (1 - accepted / len(wrong)))[::-1], error[::-1]
+
+
+@checked
+def rejected_for(scores: Tensor, labels: Tensor, goal: float = 0.5) -> float:
+    """The smallest share of images, in per cent, whose rejection leaves at most ``goal`` per cent errors (Fig. 10).
+
+    Those with the smallest margin between the two best scores are rejected first.
+
+    Parameters
+    ----------
+    scores : torch.Tensor, shape (N, C)
+    labels : torch.Tensor, shape (N,), int64
+    goal : float
+        In per cent of the images that are accepted.
+
+    Returns
+    -------
+    float
+        100 if even the surest answer is wrong.
+
+    Examples
+    --------
+    >>> scores = torch.tensor([[0.9, 0.1], [0.8, 0.2], [0.6, 0.4], [0.3, 0.7]])
+    >>> rejected_for(scores, torch.tensor([0, 0, 1, 1]))
+    25.0
+    """
+    check_finite(goal=goal)
+    rejected, error = rejection_curve(margins(scores), scores.argmax(1), labels)
+    enough = (error <= goal).nonzero()[0]
+    return float(rejected[enough[0]]) if len(enough) else 100.0
 
 
 def _check_classes(predictions: Tensor, labels: Tensor) -> None:

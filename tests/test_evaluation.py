@@ -13,8 +13,10 @@ from lenet_utils.evaluation import (
     confusion_matrix,
     error_rate,
     evaluate,
+    margins,
     outputs,
     predict,
+    rejected_for,
     rejection_curve,
     wilson_interval,
 )
@@ -260,3 +262,28 @@ def test_labels_that_do_not_fit_are_refused(labels, part):
 def test_double_images_are_read_like_others():
     model, images = MLP((8,)), torch.rand(3, 1, 28, 28)
     assert torch.equal(predict(model, images.double()), predict(model, images.numpy()))
+
+
+def test_rejection_against_every_threshold():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(10, (500,), generator=generator)
+    scores = torch.rand(500, 10, generator=generator) + 0.35 * torch.nn.functional.one_hot(labels, 10)
+    sure = np.sort(scores.numpy(), 1)[:, -1] - np.sort(scores.numpy(), 1)[:, -2]
+    np.testing.assert_allclose(margins(scores), sure, atol=1e-6)
+    wrong = (scores.argmax(1) != labels).numpy()
+    for goal in (5.0, 20.0):
+        fits = [(sure < t).mean() for t in sure if wrong[sure >= t].mean() <= goal / 100]
+        assert rejected_for(scores, labels, goal) == pytest.approx(100 * min(fits))
+
+
+def test_none_is_rejected_where_all_is_right_and_all_where_the_surest_is_wrong():
+    scores = torch.tensor([[1.0, 0.0], [0.0, 0.5]])
+    assert rejected_for(scores, torch.tensor([0, 1])) == 0
+    assert rejected_for(scores, torch.tensor([1, 1])) == 100
+
+
+@pytest.mark.parametrize("scores", [torch.zeros(3), torch.zeros(3, 1)])
+def test_margins_need_two_scores(scores):
+    with pytest.raises(ValueError, match="two classes") as caught:
+        margins(scores)
+    sentence(caught.value, str(tuple(scores.shape)))

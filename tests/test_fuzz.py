@@ -426,7 +426,7 @@ def fitting(digits) -> dict[str, tuple[int, dict[str, object]]]:
         "rivals.deslanting.deslant": (100, {"images": pixels}),
         "rivals.deslanting.slant": (100, {"images": pixels}),
         "rivals.experiments.as_seen": (40, {"dataset": few, "view": "cropped"}),
-        "rivals.experiments.rejected_for": (60, {"scores": penalties, "labels": classes, "goal": 0.5}),
+        "evaluation.rejected_for": (60, {"scores": penalties, "labels": classes, "goal": 0.5}),
         "rivals.experiments.rows": (60, {"images": pixels}),
         "rivals.experiments.with_copies": (40, {"dataset": few, "copies": 1, "seed": 0}),
         "rivals.robustness.all_corrupted": (20, {"images": pixels, "seed": 0}),

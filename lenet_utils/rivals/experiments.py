@@ -16,12 +16,12 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
-from lenet_utils.arguments import check_finite, checked
+from lenet_utils.arguments import checked
 from lenet_utils.checks import choose
 from lenet_utils.counting import layer_table, total
 from lenet_utils.data import ImageDataset, load
 from lenet_utils.device import pick_device
-from lenet_utils.evaluation import error_rate, margins, outputs, rejection_curve
+from lenet_utils.evaluation import error_rate, outputs, rejected_for
 from lenet_utils.models import MLP, seeded
 from lenet_utils.original.distortions import Distortion, distort
 from lenet_utils.preprocessing import prepare
@@ -46,7 +46,6 @@ VIEWS = {
 }
 COPIES = 9  # distorted ones of each training image: 540,000 beside the 60,000 (section III-B)
 NUM_SEARCHED = 10_000  # training images from which support vectors are chosen in the search
-GOAL = 0.5  # per cent of the accepted digits that may be misread, as in Fig. 10
 
 
 @dataclass(frozen=True)
@@ -112,36 +111,6 @@ def rows(images: Tensor) -> Tensor:
     if images.ndim != 3 or images.dtype != torch.uint8:
         raise ValueError(f"Expected images (N, H, W), uint8; got {images.dtype} of shape {tuple(images.shape)}.")
     return images.flatten(1).float() / 255
-
-
-@checked
-def rejected_for(scores: Tensor, labels: Tensor, goal: float = GOAL) -> float:
-    """The smallest share of images, in per cent, whose rejection leaves at most ``goal`` per cent errors (Fig. 10).
-
-    Those with the smallest margin between the two best scores are rejected first.
-
-    Parameters
-    ----------
-    scores : torch.Tensor, shape (N, C)
-    labels : torch.Tensor, shape (N,), int64
-    goal : float
-        In per cent of the images that are accepted.
-
-    Returns
-    -------
-    float
-        100 if even the surest answer is wrong.
-
-    Examples
-    --------
-    >>> scores = torch.tensor([[0.9, 0.1], [0.8, 0.2], [0.6, 0.4], [0.3, 0.7]])
-    >>> rejected_for(scores, torch.tensor([0, 0, 1, 1]))
-    25.0
-    """
-    check_finite(goal=goal)
-    rejected, error = rejection_curve(margins(scores), scores.argmax(1), labels)
-    enough = (error <= goal).nonzero()[0]
-    return float(rejected[enough[0]]) if len(enough) else 100.0
 
 
 def measure(run: Run, rival: Rival) -> None:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from conftest import sentence
 
 from lenet_utils.counting import layer_table, total
-from lenet_utils.evaluation import margins
 from lenet_utils.literature import published
 from lenet_utils.models import MLP
 from lenet_utils.original.distortions import Distortion, distort
@@ -23,7 +21,6 @@ from lenet_utils.rivals.experiments import (
     Rival,
     as_seen,
     compare,
-    rejected_for,
     rows,
     with_copies,
 )
@@ -60,31 +57,6 @@ def test_copies_are_distorted_as_in_the_paper_and_follow_the_images(few):
         wanted = distort(few.train_images, Distortion().draw(count, generator))
         assert torch.equal(seen.train_images[number * count : (number + 1) * count], wanted)
     assert torch.equal(seen.test_images, few.test_images)
-
-
-def test_rejection_against_every_threshold():
-    generator = torch.Generator().manual_seed(0)
-    labels = torch.randint(10, (500,), generator=generator)
-    scores = torch.rand(500, 10, generator=generator) + 0.35 * torch.nn.functional.one_hot(labels, 10)
-    sure = np.sort(scores.numpy(), 1)[:, -1] - np.sort(scores.numpy(), 1)[:, -2]
-    np.testing.assert_allclose(margins(scores), sure, atol=1e-6)
-    wrong = (scores.argmax(1) != labels).numpy()
-    for goal in (5.0, 20.0):
-        fits = [(sure < t).mean() for t in sure if wrong[sure >= t].mean() <= goal / 100]
-        assert rejected_for(scores, labels, goal) == pytest.approx(100 * min(fits))
-
-
-def test_none_is_rejected_where_all_is_right_and_all_where_the_surest_is_wrong():
-    scores = torch.tensor([[1.0, 0.0], [0.0, 0.5]])
-    assert rejected_for(scores, torch.tensor([0, 1])) == 0
-    assert rejected_for(scores, torch.tensor([1, 1])) == 100
-
-
-@pytest.mark.parametrize("scores", [torch.zeros(3), torch.zeros(3, 1)])
-def test_margins_need_two_scores(scores):
-    with pytest.raises(ValueError, match="two classes") as caught:
-        margins(scores)
-    sentence(caught.value, str(tuple(scores.shape)))
 
 
 @pytest.mark.parametrize("name", ["linear", "pairwise", "knn", "pca-quadratic", "mlp-300-deslanted"])
