@@ -215,6 +215,30 @@ def rejected_for(scores: Tensor, labels: Tensor, goal: float = 0.5) -> float:
     return float(rejected[enough[0]]) if len(enough) else 100.0
 
 
+@checked
+def judge(scores: Tensor, labels: Tensor) -> dict[str, int | float]:
+    """What a results file keeps of a test: ``test_size``, ``test_wrong``, ``test_error`` and ``rejected``.
+
+    Parameters
+    ----------
+    scores : torch.Tensor, shape (N, C)
+        The largest wins.
+    labels : torch.Tensor, shape (N,), int64
+
+    Returns
+    -------
+    dict
+        The last two in per cent; ``rejected`` is :func:`rejected_for` half a per cent of errors.
+    """
+    answers = scores.argmax(1)
+    return {
+        "test_size": len(labels),
+        "test_wrong": int((answers != labels).sum()),
+        "test_error": error_rate(answers, labels),
+        "rejected": rejected_for(scores, labels),
+    }
+
+
 def _check_classes(predictions: Tensor, labels: Tensor) -> None:
     _check_pair(predictions, labels)
     for name, values in (("predictions", predictions), ("labels", labels)):

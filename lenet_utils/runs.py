@@ -33,7 +33,7 @@ from lenet_utils.original import experiments as of_1998
 from lenet_utils.paths import check_writable, results_dir
 from lenet_utils.recipes import experiments as since_then
 from lenet_utils.rivals import experiments as rivals_of_1998
-from lenet_utils.rivals import robustness
+from lenet_utils.rivals import robustness, timing
 from lenet_utils.run_store import Experiment, ResultsError, Run, mend, open_run, state_path
 from lenet_utils.training import TrainingError
 
@@ -53,6 +53,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     **since_then.EXPERIMENTS,
     **rivals_of_1998.EXPERIMENTS,
     **robustness.EXPERIMENTS,
+    **timing.EXPERIMENTS,
 }
 
 

@@ -21,7 +21,7 @@ from lenet_utils.arguments import checked
 from lenet_utils.checks import choose
 from lenet_utils.data import ImageDataset, load
 from lenet_utils.device import pick_device
-from lenet_utils.evaluation import error_rate, outputs, rejected_for
+from lenet_utils.evaluation import judge, outputs
 from lenet_utils.family.networks import LeNet1, LeNet4
 from lenet_utils.models import seeded
 from lenet_utils.modern.experiments import TWO_EPOCHS
@@ -97,14 +97,7 @@ def measure(run: Run, setting: Setting) -> None:
     middle = time.process_time()
     scores = outputs(model, prepare(dataset.test_images, setting.config.input_size))
     end = time.process_time()
-    run.notes = {
-        "test_size": len(labels),
-        "test_error": error_rate(scores.argmax(1), labels),
-        "test_wrong": int((scores.argmax(1) != labels).sum()),
-        "rejected": rejected_for(scores, labels),
-        "train_seconds": middle - start,
-        "answer_seconds": end - middle,
-    }
+    run.notes = judge(scores, labels) | {"train_seconds": middle - start, "answer_seconds": end - middle}
     rows = history.rows()
     for row in rows:
         if not run.finish_pass(row, {}, complete=row is rows[-1]):

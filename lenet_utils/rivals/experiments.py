@@ -21,13 +21,15 @@ from lenet_utils.checks import choose
 from lenet_utils.counting import layer_table, total
 from lenet_utils.data import ImageDataset, load
 from lenet_utils.device import pick_device
-from lenet_utils.evaluation import error_rate, outputs, rejected_for
+from lenet_utils.evaluation import judge, outputs
+from lenet_utils.family.relatives import made_small
 from lenet_utils.models import MLP, seeded
 from lenet_utils.original.distortions import Distortion, distort
 from lenet_utils.preprocessing import prepare
 from lenet_utils.rivals.classifiers import Linear, NearestNeighbours, Pairwise, PCAQuadratic
 from lenet_utils.rivals.deslanting import crop, deslant
 from lenet_utils.rivals.kernels import RadialBasis, SupportVectors
+from lenet_utils.rivals.tangents import TangentDistance
 from lenet_utils.run_store import Experiment, Run, as_json
 from lenet_utils.training import TrainConfig, train
 
@@ -38,11 +40,13 @@ CLASSIFIERS = {
     "quadratic": PCAQuadratic,
     "radial": RadialBasis,
     "vectors": SupportVectors,
+    "tangents": TangentDistance,
 }
 VIEWS = {
     "regular": lambda images: images,
     "cropped": crop,
     "deslanted": lambda images: crop(deslant(images)),
+    "small": lambda images: crop(made_small(images), 16),
 }
 COPIES = 9  # distorted ones of each training image: 540,000 beside the 60,000 (section III-B)
 NUM_SEARCHED = 10_000  # training images from which support vectors are chosen in the search
@@ -60,8 +64,8 @@ class Rival:
         As figures and tables show it.
     kind : str
         A key of ``CLASSIFIERS``, or ``"network"``.
-    view : {"regular", "cropped", "deslanted"}
-        28×28 pixels; 20×20; 20×20 with the digit set upright.
+    view : {"regular", "cropped", "deslanted", "small"}
+        28×28 pixels; 20×20; 20×20 with the digit set upright; 16×16, as LeNet-1 sees it.
     settings : dict
         What the class takes; of a network, ``hidden``, and what :class:`lenet_utils.training.TrainConfig` takes.
     copies : int
@@ -86,7 +90,7 @@ class Rival:
 
 @checked
 def as_seen(dataset: ImageDataset, view: str) -> ImageDataset:
-    """The data set with all its images in a view: ``"regular"``, ``"cropped"`` or ``"deslanted"``."""
+    """The data set with all its images in a view, a key of ``VIEWS``."""
     change = choose("view", view, VIEWS)
     parts = {f"{part}_images": getattr(dataset, f"{part}_images") for part in ("train", "validation", "test")}
     return replace(
@@ -130,9 +134,8 @@ def compare(rival: Rival, dataset: ImageDataset, seed: int) -> dict:
     Returns
     -------
     dict
-        ``test_size``, ``test_wrong``, ``test_error`` (per cent), ``rejected`` (per cent, :func:`rejected_for`),
-        ``multiply_adds`` and ``numbers``; ``train_seconds``, and ``answer_seconds`` for all test images, both of the
-        processor, whatever else the machine did.
+        What :func:`lenet_utils.evaluation.judge` gives, ``multiply_adds`` and ``numbers``; ``train_seconds``, and
+        ``answer_seconds`` for all test images, both of the processor, whatever else the machine did.
     """
     labels = dataset.test_labels
     start = time.process_time()
@@ -150,14 +153,7 @@ def compare(rival: Rival, dataset: ImageDataset, seed: int) -> dict:
         middle = time.process_time()
         scores = model.scores(rows(dataset.test_images))
     found |= {"train_seconds": middle - start, "answer_seconds": time.process_time() - middle}
-    answers = scores.argmax(1)
-    return {
-        "test_size": len(labels),
-        "test_wrong": int((answers != labels).sum()),
-        "test_error": error_rate(answers, labels),
-        "rejected": rejected_for(scores, labels),
-        **found,
-    }
+    return judge(scores, labels) | found
 
 
 def learned_network(rival: Rival, dataset: ImageDataset, seed: int) -> nn.Module:
@@ -208,7 +204,9 @@ RIVALS = {
         Rival("knn-deslanted", "K-NN", "neighbours", "deslanted"),
         Rival("pca-quadratic", "PCA + quadratic", "quadratic"),
         Rival("rbf-1000", "RBF", "radial", seeds=THREE),
+        Rival("tangent-distance", "tangent distance", "tangents", "small"),
         Rival("svm", "SVM", "vectors"),
+        Rival("virtual-svm", "virtual SVM", "vectors", settings={"degree": 9, "gamma": 0.01, "virtual": True}),
         *_networks(),
     )
 }
@@ -216,6 +214,11 @@ CANDIDATES = (
     *(Rival("", "", "pairwise", settings={"gain": gain}) for gain in (0.0, 1.0, 3.0)),
     *(Rival("", "", "radial", settings={"width": width}) for width in (0.5, 1.0, 2.0)),
     *(Rival("", "", "vectors", settings={"gamma": gamma}) for gamma in (0.01, 0.02, 0.05)),
+    *(
+        Rival("", "", "vectors", settings={"degree": 9, "gamma": gamma, "virtual": True})
+        for gamma in (0.005, 0.01, 0.02)
+    ),
+    *(Rival("", "", "tangents", "small", {"shortlist": shortlist}) for shortlist in (100, 300, 1_000)),
     *(Rival("", "", "network", settings=PASSES | {"hidden": (300,), "learning_rate": rate}) for rate in (0.001, 0.003)),
 )
 
