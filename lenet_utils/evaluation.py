@@ -230,12 +230,13 @@ def judge(scores: Tensor, labels: Tensor) -> dict[str, int | float]:
     dict
         The last two in per cent; ``rejected`` is :func:`rejected_for` half a per cent of errors.
     """
-    answers = scores.argmax(1)
+    rejected, answers = rejected_for(scores, labels), scores.argmax(1)
+    wrong = int((answers != labels).sum())
     return {
         "test_size": len(labels),
-        "test_wrong": int((answers != labels).sum()),
-        "test_error": error_rate(answers, labels),
-        "rejected": rejected_for(scores, labels),
+        "test_wrong": wrong,
+        "test_error": 100 * wrong / len(labels),
+        "rejected": rejected,
     }
 
 

@@ -13,6 +13,7 @@ from lenet_utils.evaluation import (
     confusion_matrix,
     error_rate,
     evaluate,
+    judge,
     margins,
     outputs,
     predict,
@@ -287,3 +288,16 @@ def test_margins_need_two_scores(scores):
     with pytest.raises(ValueError, match="two classes") as caught:
         margins(scores)
     sentence(caught.value, str(tuple(scores.shape)))
+
+
+def test_a_judgement_is_made_of_the_same_answers():
+    scores = torch.randn(40, 10, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(40) % 10
+    found = judge(scores, labels)
+    wrong = int((scores.argmax(1) != labels).sum())
+    assert found == {
+        "test_size": 40,
+        "test_wrong": wrong,
+        "test_error": 100 * wrong / 40,
+        "rejected": rejected_for(scores, labels, 0.5),
+    }

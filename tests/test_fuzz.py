@@ -173,6 +173,7 @@ def fitting(digits) -> dict[str, tuple[int, dict[str, object]]]:
     original = network.LeNet5Original(generator=torch.Generator().manual_seed(0))
     designed, abl = ablation.AblationNet(generator=torch.Generator().manual_seed(0)), ablation.AblationConfig(1, 16)
     pixels, prepared = few.test_images[:3], torch.rand(3, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    planes = tangents.tangent_planes(pixels / 255)
     paper = torch.full((2, 1, 32, 32), -0.1)
     classes, config = torch.tensor([1, 2, 3]), training.TrainConfig(num_epochs=1, batch_size=16)
     points = np.random.default_rng(0).random((12, 3))
@@ -241,10 +242,12 @@ def fitting(digits) -> dict[str, tuple[int, dict[str, object]]]:
         "evaluation.confusion_matrix": (150, {"predictions": classes, "labels": classes, "num_classes": 10}),
         "evaluation.error_rate": (150, {"predictions": classes, "labels": classes}),
         "evaluation.evaluate": (100, {"model": lenet, "images": prepared, "labels": classes, "loss": loss}),
+        "evaluation.judge": (60, {"scores": penalties, "labels": classes}),
         "evaluation.margins": (100, {"scores": penalties}),
         "evaluation.outputs": (100, {"model": lenet, "images": prepared, "batch_size": 2}),
         "evaluation.predict": (100, {"model": lenet, "images": prepared, "batch_size": 2}),
         "evaluation.predicted_classes": (100, {"model": lenet, "outputs": penalties}),
+        "evaluation.rejected_for": (60, {"scores": penalties, "labels": classes, "goal": 0.5}),
         "evaluation.rejection_curve": (150, {"scores": [0.1, 0.2, 0.3], "predictions": classes, "labels": classes}),
         "evaluation.wilson_interval": (150, {"num_wrong": 3, "num_images": 10, "z": 1.96}),
         "family.boosting.half_misread": (60, {"answers": classes, "labels": torch.tensor([1, 2, 4]), "seed": 0}),
@@ -426,12 +429,18 @@ def fitting(digits) -> dict[str, tuple[int, dict[str, object]]]:
         "rivals.deslanting.deslant": (100, {"images": pixels}),
         "rivals.deslanting.slant": (100, {"images": pixels}),
         "rivals.experiments.as_seen": (40, {"dataset": few, "view": "cropped"}),
-        "evaluation.rejected_for": (60, {"scores": penalties, "labels": classes, "goal": 0.5}),
         "rivals.experiments.rows": (60, {"images": pixels}),
         "rivals.experiments.with_copies": (40, {"dataset": few, "copies": 1, "seed": 0}),
         "rivals.robustness.all_corrupted": (20, {"images": pixels, "seed": 0}),
         "rivals.robustness.answers_of": (40, {"model": lenet}),
         "rivals.robustness.nearest_neighbours": (40, {"images": pixels, "labels": classes}),
+        "rivals.kernels.with_neighbours": (60, {"images": pixels.flatten(1)}),
+        "rivals.tangents.tangent_distances": (
+            60,
+            {"apart": planes[..., 0], "planes": planes, "others": planes, "spring": 0.1},
+        ),
+        "rivals.tangents.tangent_planes": (60, {"images": pixels / 255}),
+        "rivals.tangents.tangents": (60, {"images": pixels / 255}),
         "run_store.Experiment": (80, vars(experiment)),
         "run_store.as_json": (40, {"configuration": {"a": (1, 2)}}),
         "run_store.load_results": (40, {"experiment": "nothing", "complete": True}),
@@ -513,12 +522,13 @@ LEFT_OUT = {
         "rivals.robustness.Measured rivals.robustness.Pupil rivals.robustness.as_it_is rivals.robustness.convolutional "
         "rivals.robustness.dense rivals.robustness.distorted_network rivals.robustness.in_noise "
         "rivals.robustness.judge rivals.robustness.measure rivals.robustness.measure_fixed "
-        "rivals.robustness.other_sources rivals.robustness.stored_errors"
+        "rivals.robustness.other_sources rivals.robustness.stored_errors rivals.timing.as_published "
+        "rivals.timing.measure rivals.timing.of_today"
     ),
     "is a classifier, whose fit and scores its own tests attack": (
         "rivals.classifiers.Classifier rivals.classifiers.Linear rivals.classifiers.NearestNeighbours "
         "rivals.classifiers.PCAQuadratic rivals.classifiers.Pairwise rivals.kernels.RadialBasis "
-        "rivals.kernels.SupportVectors"
+        "rivals.kernels.SupportVectors rivals.tangents.TangentDistance"
     ),
     "is a check, or called by those that are listed, after theirs": (
         "arguments.article arguments.check_count arguments.check_finite arguments.checked "

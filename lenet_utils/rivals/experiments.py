@@ -206,7 +206,7 @@ RIVALS = {
         Rival("rbf-1000", "RBF", "radial", seeds=THREE),
         Rival("tangent-distance", "tangent distance", "tangents", "small"),
         Rival("svm", "SVM", "vectors"),
-        Rival("virtual-svm", "virtual SVM", "vectors", settings={"degree": 9, "gamma": 0.01, "virtual": True}),
+        Rival("virtual-svm", "virtual SVM", "vectors", settings={"degree": 9, "gamma": 0.0025, "virtual": True}),
         *_networks(),
     )
 }
@@ -216,7 +216,7 @@ CANDIDATES = (
     *(Rival("", "", "vectors", settings={"gamma": gamma}) for gamma in (0.01, 0.02, 0.05)),
     *(
         Rival("", "", "vectors", settings={"degree": 9, "gamma": gamma, "virtual": True})
-        for gamma in (0.005, 0.01, 0.02)
+        for gamma in (0.00125, 0.0025, 0.005)
     ),
     *(Rival("", "", "tangents", "small", {"shortlist": shortlist}) for shortlist in (100, 300, 1_000)),
     *(Rival("", "", "network", settings=PASSES | {"hidden": (300,), "learning_rate": rate}) for rate in (0.001, 0.003)),

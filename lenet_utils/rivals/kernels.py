@@ -143,8 +143,8 @@ def with_neighbours(images: Tensor) -> Tensor:
     >>> with_neighbours(torch.tensor([[1, 2, 3, 4]])).tolist()
     [[1, 2, 3, 4], [0, 0, 1, 2], [3, 4, 0, 0], [0, 1, 0, 3], [2, 0, 4, 0]]
     """
-    side = math.isqrt(images.shape[-1])
-    if images.ndim != 2 or side * side != images.shape[1]:
+    side = math.isqrt(images.shape[1]) if images.ndim == 2 else 0
+    if not side or side * side != images.shape[1]:
         raise ValueError(f"Expected rows of square images, (N, side²); got shape {tuple(images.shape)}.")
     padded = torch.nn.functional.pad(images.reshape(-1, side, side), (1, 1, 1, 1))
     moved = [padded[:, 1 - down :, 1 - right :][:, :side, :side].flatten(1) for down, right in WAYS]

@@ -74,13 +74,22 @@ def tangent_distances(apart: Tensor, planes: Tensor, others: Tensor, spring: flo
     torch.Tensor, shape (...)
     """
     check_positive("spring", spring)
+    for name, plane in (("planes", planes), ("others", others)):
+        if apart.ndim == 0 or plane.shape[-2:-1] != apart.shape[-1:] or plane.dtype != apart.dtype:
+            raise ValueError(
+                f"Expected {name} (..., D, 7) of the same dtype as apart (..., D); got {plane.dtype} of shape "
+                f"{tuple(plane.shape)} and {apart.dtype} of shape {tuple(apart.shape)}."
+            )
     stiff = 1 + spring
     row = apart[..., None, :]
     first, second = row @ planes, row @ others  # (..., 1, 7)
     shared = planes.mT @ others  # (..., 7, 7)
     rest = second - first @ shared / stiff
     left = stiff * torch.eye(shared.shape[-1], dtype=shared.dtype) - shared.mT @ shared / stiff
-    solved = torch.linalg.solve_triangular(torch.linalg.cholesky(left), rest.mT, upper=False)
+    root, failed = torch.linalg.cholesky_ex(left)
+    if failed.any():
+        raise ValueError("The directions of a plane must be at right angles and of length 1: take tangent_planes.")
+    solved = torch.linalg.solve_triangular(root, rest.mT, upper=False)
     gained = first.square().sum((-2, -1)) / stiff + solved.square().sum((-2, -1))
     return (apart.square().sum(-1) - gained).clamp(min=0)
 

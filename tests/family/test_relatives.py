@@ -83,3 +83,5 @@ def test_a_run_stores_its_error(monkeypatch):
     assert len(stored["passes"]) == 1
     wrong, of = stored["notes"]["test_wrong"], len(few.test_labels)
     assert stored["notes"]["test_error"] == pytest.approx(100 * wrong / of)
+    assert 0 <= stored["notes"]["rejected"] <= 100
+    assert stored["notes"]["train_seconds"] > 0 < stored["notes"]["answer_seconds"]

@@ -102,7 +102,9 @@ def test_virtual_vectors_need_square_images():
     sentence(caught.value, "square")
 
 
-@pytest.mark.parametrize("make", [lambda: RadialBasis(10), SupportVectors, lambda: SupportVectors(9, 0.005, virtual=True)])
+@pytest.mark.parametrize(
+    "make", [lambda: RadialBasis(10), SupportVectors, lambda: SupportVectors(9, 0.005, virtual=True)]
+)
 def test_the_embedded_digits_are_read(make, parts):
     images, labels, tested, test_labels = parts
     assert (make().learn(images, labels).scores(tested).argmax(1) != test_labels).float().mean() < 0.1

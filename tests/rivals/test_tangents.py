@@ -137,9 +137,12 @@ def test_costs_are_those_of_its_products():
         (lambda: tangents(torch.zeros(3, 4)), "(3, 4)"),
         (lambda: tangents(torch.zeros(3, 4, 4, dtype=torch.uint8)), "uint8"),
         (lambda: tangent_distances(torch.zeros(16), torch.zeros(16, 7), torch.zeros(16, 7), 0.0), "spring"),
+        (lambda: tangent_distances(torch.zeros(16), torch.zeros(16, 7), torch.zeros(9, 7)), "(9, 7)"),
+        (lambda: tangent_distances(torch.zeros(16), torch.ones(16, 7), torch.ones(16, 7)), "right angles"),
+        (lambda: tangent_distances(torch.zeros(()), torch.zeros(16, 7), torch.zeros(16, 7)), "()"),
     ],
 )
 def test_what_does_not_fit_is_one_sentence(call, part):
-    with pytest.raises(ValueError, match=".") as caught:
+    with pytest.raises(ValueError, match=r"Expected|must|Only") as caught:
         call()
     sentence(caught.value, part)
