@@ -165,7 +165,7 @@ def fitting(digits) -> dict[str, tuple[int, dict[str, object]]]:
     from lenet_utils.original import ablation, distortions, layers, network, optimizer
     from lenet_utils.original import experiments as of_1998
     from lenet_utils.recipes import claims, published
-    from lenet_utils.rivals import comparison, corruptions
+    from lenet_utils.rivals import comparison, corruptions, tangents
     from lenet_utils.widgets import claims_table
 
     claim = dict.fromkeys((*claims_table.NEEDED, "page", "label"), "some")
