@@ -290,14 +290,7 @@ def test_margins_need_two_scores(scores):
     sentence(caught.value, str(tuple(scores.shape)))
 
 
-def test_a_judgement_is_made_of_the_same_answers():
-    scores = torch.randn(40, 10, generator=torch.Generator().manual_seed(0))
-    labels = torch.arange(40) % 10
-    found = judge(scores, labels)
-    wrong = int((scores.argmax(1) != labels).sum())
-    assert found == {
-        "test_size": 40,
-        "test_wrong": wrong,
-        "test_error": 100 * wrong / 40,
-        "rejected": rejected_for(scores, labels, 0.5),
-    }
+def test_a_judgement_of_four_images_one_of_them_misread_and_the_least_sure():
+    scores = torch.tensor([[0.9, 0.1], [0.8, 0.2], [0.6, 0.4], [0.3, 0.7]])
+    found = judge(scores, torch.tensor([0, 0, 1, 1]))
+    assert found == {"test_size": 4, "test_wrong": 1, "test_error": 25.0, "rejected": 25.0}

@@ -22,7 +22,7 @@ WAYS_TO_BEND = ("shift across", "shift down", "scale", "turn", "squeeze", "skew"
 def tangents(images: Tensor) -> Tensor:
     """How each pixel changes as a digit is bent in each of the seven ways.
 
-    With gx and gy the differences between neighbours to the right and below, and x and y a pixel's place, counted from
+    With gx and gy half the difference of a pixel's two neighbours, across and down, and x and y its place, counted from
     the middle, they are gx, gy, x·gx + y·gy, y·gx - x·gy, x·gx - y·gy, y·gx + x·gy, and gx² + gy².
 
     Parameters

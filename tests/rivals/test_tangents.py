@@ -53,9 +53,10 @@ def test_a_tangent_is_where_bending_begins(way, blobs):
 
 
 def test_thickening_adds_ink_where_it_changes(blobs):
-    found = tangents(blobs)
-    torch.testing.assert_close(found[..., 6], found[..., 0] ** 2 + found[..., 1] ** 2)
-    assert (found[..., 6] >= 0).all()
+    for image, tangent in zip(blobs.numpy(), tangents(blobs)[..., 6].numpy(), strict=True):
+        added = ndimage.grey_dilation(image, 3) - image  # of what really makes strokes thicker
+        assert (tangent >= 0).all()
+        assert np.corrcoef(added.ravel(), tangent.ravel())[0, 1] > 0.6
 
 
 def test_planes_are_orthonormal_and_span_the_tangents(blobs):
