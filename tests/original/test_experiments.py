@@ -15,7 +15,8 @@ from lenet_utils.original.experiments import OriginalConfig, PaperTraining
 from lenet_utils.original.optimizer import MU
 from lenet_utils.preprocessing import prepare
 
-STORED = sorted((ROOT / "results").glob("original*-seed*.json"))
+RESULTS = ROOT / "results"
+STORED = sorted(path for name in experiments.EXPERIMENTS for path in RESULTS.glob(f"{name}-seed*.json"))
 
 
 @pytest.fixture(autouse=True)
@@ -112,7 +113,7 @@ def test_mu_is_chosen_by_held_out_images_and_the_rates_that_the_paper_gives():
     mistakes, distance = {}, {}
     for mu in experiments.CANDIDATES:
         name = f"original-search-mu-{mu:g}"
-        records = [run_store.read(ROOT / "results" / f"{name}-seed{s}.json") for s in runs.EXPERIMENTS[name].seeds]
+        records = [run_store.read(RESULTS / f"{name}-seed{s}.json") for s in runs.EXPERIMENTS[name].seeds]
         assert all(record["complete"] and record["configuration"]["held_out"] for record in records)
         assert not any(key.startswith("test") for record in records for row in record["passes"] for key in row)
         mistakes[mu] = sum(record["passes"][-1]["validation_wrong"] for record in records)
