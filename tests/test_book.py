@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import statistics
 import sys
+from functools import cache
 from urllib.parse import unquote
 
 import nbformat
@@ -41,8 +42,16 @@ def tags(cell) -> set[str]:
     return set(cell.metadata.get("tags", []))
 
 
+@cache
 def notebook_cells(page) -> list:
+    """The notebook's cells, to be read only: all tests share them."""
     return nbformat.read(page.notebook, as_version=4).cells
+
+
+@cache
+def book() -> Book:
+    """The book as the notebooks are made from it."""
+    return Book(ROOT)
 
 
 def without_code(text: str) -> str:
@@ -77,7 +86,7 @@ def test_notebook_has_the_chapters_code_cell_by_cell(page):
 
 @each_chapter
 def test_notebook_is_what_its_chapter_says_to_the_byte(page):
-    ours = nbformat.writes(notebook_of(Book(ROOT), page.name)) + "\n"
+    ours = nbformat.writes(notebook_of(book(), page.name)) + "\n"
     assert ours == page.notebook.read_text("utf8"), f"run `make notebooks`: {page.notebook.name} is behind"
     assert len(ours.encode()) <= 150_000
 

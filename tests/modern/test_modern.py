@@ -50,12 +50,17 @@ def test_stored_predictions_have_the_stored_errors(kept):
 
 @pytest.mark.slow
 def test_a_stored_seed_can_be_had_again(kept):
-    """Bit for bit only where processor and versions are those of the stored run; elsewhere nearer to it than others."""
+    """Bit for bit only where processor and versions are those of the stored run; elsewhere nearer to it than others.
+
+    Another processor rounds otherwise, which is another draw: its error lies within 3.5 standard deviations.
+    """
     name, config, dataset, seeds = kept
     model = seeded(network, seeds[0])
     history = train(model, dataset, replace(config, seed=seeds[0]), progress=False)
     answers = predict(model, prepare(dataset.test_images))
     stored = stored_predictions(model, dataset, config, name)
+    errors = [record["notes"]["test_error"] for record in load_results(name)]
+    assert error_rate(answers, dataset.test_labels) < np.mean(errors) + 3.5 * np.std(errors, ddof=1)
     apart = [float((answers != stored[seed]).float().mean()) for seed in seeds]
     assert apart[0] < min(apart[1:])
     assert abs(history.train_loss[0] - load_results(name)[0]["passes"][0]["train_loss"]) < 0.01
