@@ -59,19 +59,18 @@ def in_noise(dataset: ImageDataset, seed: int) -> ImageDataset:
 
 @dataclass(frozen=True)
 class Pupil:
-    """What is trained anew for every seed: which network, on what, and on which kinds of corruption it is judged."""
+    """What is trained anew for every seed: which network, and on what."""
 
     title: str
     make_model: Callable[[], nn.Module]
     lesson: Callable[[ImageDataset, int], ImageDataset]
-    kinds: tuple[str, ...] = tuple(CORRUPTIONS)
 
 
 PUPILS = {
     "lenet-5": Pupil("LeNet-5", convolutional, as_it_is),
     "mlp": Pupil("MLP of equal size", dense, as_it_is),
     "distorted": Pupil("LeNet-5, with distorted copies", convolutional, with_distorted_copies),
-    "in-noise": Pupil("LeNet-5, trained in noise", convolutional, in_noise, ("salt-and-pepper",)),
+    "in-noise": Pupil("LeNet-5, trained in noise", convolutional, in_noise),
 }
 FIXED = {"original": "LeNet-5 of 1998", "k-nn": "3 nearest neighbours"}
 
@@ -160,8 +159,7 @@ def measure(run: Run) -> None:
         model, lesson = seeded(pupil.make_model, run.seed), pupil.lesson(mnist, run.seed)
         epochs = config.num_epochs * len(mnist.train_images) // len(lesson.train_images)
         train(model, lesson, replace(config, num_epochs=epochs, input_size=model.input_shape[-1]), progress=False)
-        wanted = {kind: corrupted[kind] for kind in pupil.kinds}
-        found = _found(answers_of(model), wanted, mnist.test_images, mnist.test_labels)
+        found = _found(answers_of(model), corrupted, mnist.test_images, mnist.test_labels)
         counts = {"parameters": sum(p.numel() for p in model.parameters()), "epochs": epochs}
         if name == "distorted" and run.seed == SEEDS[0]:
             run.notes["learned"] = storage.pack(model.parameters())
