@@ -18,13 +18,13 @@ import torch
 from filelock import FileLock
 
 from lenet_utils import data, downloads
-from lenet_utils.paths import data_dir
+from lenet_utils.paths import cache_dir, data_dir
 
 matplotlib.use("Agg")
 torch.set_num_threads(1)  # two threads beside another busy process are ten times slower than one
 
 ROOT = Path(__file__).resolve().parent.parent
-DATA_DIR = data_dir()  # before the tests clear LENET_DATA_DIR
+DATA_DIR, NETWORKS = data_dir(), cache_dir()  # before the tests clear LENET_DATA_DIR and LENET_CACHE_DIR
 SITE = Path(os.environ["LENET_SITE"]).resolve() if os.environ.get("LENET_SITE") else None
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CACHES = [".cache", ".jupyter_cache", ".ipynb_checkpoints", ".pytest_cache", ".ruff_cache", "__pycache__"]

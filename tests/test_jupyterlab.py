@@ -21,10 +21,6 @@ from lenet_utils.preprocessing import prepare
 pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(900)]
 SETTINGS = {"apputils-extension/notification": '{"fetchNews": "false", "checkForUpdates": false}'}
 RAW = re.compile(r"\{[\w:-]+\}`|:::|^\([\w-]+\)=|«|»|\$\$", re.MULTILINE)
-NUMBERS = [  # a notebook, and a sentence of it: for the second the one on top, which later cells measure
-    ("counting", "and do NUMBER % of the work"),
-    ("learning-by-hand", "LeNet-5 then learns from NUMBER digits in NUMBER seconds"),
-]
 SHOWN = ".jp-Notebook .jp-RenderedMarkdown"
 OWN = """\
 import torch
@@ -107,9 +103,8 @@ def run_all(page) -> None:
     page.wait_for_selector(idle, timeout=700_000)
 
 
-@pytest.mark.parametrize(("name", "sentence"), NUMBERS)
-def test_a_notebook_reads_like_the_page_before_and_after_it_runs(browser, lab, name, sentence):
-    page = opened(browser, lab, name)
+def read_run_and_read(page, sentence: str) -> None:
+    """No markup is left in the notebook; the sentence has "…" for each NUMBER before it runs, and numbers after it."""
     before = texts(page)
     assert RAW.findall(before) == []
     assert re.search(sentence.replace("NUMBER", "…"), before)
@@ -117,6 +112,24 @@ def test_a_notebook_reads_like_the_page_before_and_after_it_runs(browser, lab, n
     after = texts(page)
     assert RAW.findall(after) == []
     assert re.search(sentence.replace("NUMBER", r"[\d.,]+"), after)
+
+
+def test_a_notebook_reads_like_the_page_and_its_widget_answers(browser, lab):
+    page = opened(browser, lab, "counting")
+    read_run_and_read(page, "and do NUMBER % of the work")
+    cell = page.locator(".jp-CodeCell", has=page.locator("[name=padding]"))
+    said = cell.locator("[data-sum=connections]")
+    said.scroll_into_view_if_needed()
+    assert said.text_content().strip().endswith("= 122,304")
+    cell.locator("[name=padding]").fill("2")
+    page.wait_for_timeout(500)
+    assert said.text_content().strip().endswith("= 159,744")  # 156 parameters at 32×32 places
+    page.close()
+
+
+def test_a_sentence_on_top_has_the_numbers_of_later_cells(browser, lab):
+    page = opened(browser, lab, "learning-by-hand")
+    read_run_and_read(page, "LeNet-5 then learns from NUMBER digits in NUMBER seconds")
     page.close()
 
 
@@ -139,19 +152,6 @@ def test_a_link_leads_to_its_section(browser, lab):
         if panel.evaluate("panel => panel.scrollTop") > 2_000:
             break
     assert page.locator("h2", has_text="The loop").is_visible()
-    page.close()
-
-
-def test_a_widget_answers(browser, lab):
-    page = opened(browser, lab, "counting")
-    run_all(page)
-    cell = page.locator(".jp-CodeCell", has=page.locator("[name=padding]"))
-    said = cell.locator("[data-sum=connections]")
-    said.scroll_into_view_if_needed()
-    assert said.text_content().strip().endswith("= 122,304")
-    cell.locator("[name=padding]").fill("2")
-    page.wait_for_timeout(500)
-    assert said.text_content().strip().endswith("= 159,744")  # 156 parameters at 32×32 places
     page.close()
 
 

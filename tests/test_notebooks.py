@@ -11,12 +11,14 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import DATA_DIR, ROOT, copy_sources
+from conftest import DATA_DIR, NETWORKS, ROOT, copy_sources
 from pages import Page, chapters
 
 from lenet_utils import downloads
@@ -63,8 +65,13 @@ def slowly(test):
 
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory, book_environment):
-    """A chapter's executed cells, and what its solutions print after them, in a kernel of its own, once it is asked."""
+    """A chapter's executed cells, and what its solutions print after them, in a kernel of its own, once it is asked.
+
+    A network that the book's build has trained by this code on this data is not trained again.
+    """
     folder = copy_sources(tmp_path_factory.mktemp("notebooks") / "tree") / "notebooks"
+    for network in NETWORKS.glob("*.pt"):
+        shutil.copy2(network, Path(book_environment["LENET_CACHE_DIR"]))
     known = {}
 
     def execute(name: str) -> tuple[list, dict[str, tuple[list[str], str | None]]]:

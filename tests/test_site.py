@@ -143,39 +143,45 @@ def quiet(page) -> None:
         pytest.fail("\n".join([page.url, *dict.fromkeys(page.complaints)]), pytrace=False)
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+# Figures in cells without a caption; figures whose type of 10 points shrinks to fewer than 5 pixels; equations and
+# elements that stick out; images without alternative text.
+BARE = """
+() => [...document.querySelectorAll(".cell_output svg.book-figure, .cell_output img")]
+  .filter(e => !e.closest("figure")?.querySelector("figcaption"))
+  .map(e => `no figure around it: ${e.closest(".cell").innerText.slice(0, 200)}`)
+"""
+SMALL = """
+() => [...document.querySelectorAll("svg.book-figure")]
+  .map(svg => [svg.getAttribute("aria-label"), 10 * svg.getBoundingClientRect().width / svg.viewBox.baseVal.width])
+  .filter(([_, points]) => points < 5).map(([label, _]) => `type too small, draw it narrower: ${label}`)
+"""
+WIDE_EQUATIONS = """
+() => [...document.querySelectorAll("div.math mjx-container")]
+  .filter(e => e.firstElementChild.getBoundingClientRect().width > e.closest("div.math").clientWidth + 1)
+  .map(e => `equation too wide: ${e.closest("div.math").id || e.closest("section").id}`)
+"""
+NO_ALT = "() => [...document.querySelectorAll('main img')].filter(e => !e.alt).map(e => `no alt text: ${e.src}`)"
+
+
 @pytest.mark.parametrize("name", PAGES)
-def test_page(open_page, name, theme):
-    page = open_page(name, theme)
-    assert page.evaluate("document.documentElement.dataset.theme") == theme
-    for width in WIDTHS:
+def test_page(open_page, name):
+    """It is opened once, and looked at on a desk, then on a phone, there in both themes."""
+    page = open_page(name)
+
+    def look(width: str, theme: str, **axe) -> None:
         page.set_viewport_size({"width": WIDTHS[width], "height": 844})
+        page.emulate_media(color_scheme=theme)
         page.wait_for_timeout(400)  # the theme makes what scrolls focusable a third of a second after a change of size
-        page.complaints += [f"{width}: too wide: {what}" for what in too_wide(page)]
-        page.complaints += [f"{width}: {what}" for what in violations(page, with_colours=width == "phone")]  # slow
-    page.complaints += page.evaluate(CONTRAST)
-    page.complaints += page.evaluate(
-        "[...document.querySelectorAll('main img')].filter(e => !e.alt).map(e => `no alt text: ${e.src}`)"
-    )
+        assert page.evaluate("document.documentElement.dataset.theme") == theme
+        found = [f"too wide: {what}" for what in too_wide(page)] + violations(page, **axe) + page.evaluate(CONTRAST)
+        page.complaints += [f"{width}, {theme}: {what}" for what in found]
+
+    look("desk", "light", with_colours=False)
+    page.complaints += page.evaluate(BARE) + page.evaluate(NO_ALT)
+    look("phone", "light", with_colours=True)
+    page.complaints += page.evaluate(SMALL) + page.evaluate(WIDE_EQUATIONS)
+    look("phone", "dark", with_colours=True)
     quiet(page)
-
-
-@pytest.mark.parametrize("name", [page.name for page in chapters()])
-def test_figures_stand_in_figures(open_page, name):
-    page = open_page(f"book/{name}.html", width="phone")
-    bare = page.evaluate(
-        """() => [...document.querySelectorAll(".cell_output svg.book-figure, .cell_output img")]
-             .filter(e => !e.closest("figure")?.querySelector("figcaption"))
-             .map(e => e.closest(".cell").innerText.slice(0, 200))"""
-    )
-    assert bare == []
-    small = page.evaluate(
-        """() => [...document.querySelectorAll("svg.book-figure")].map(svg => {
-             const scale = svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
-             return [svg.getAttribute("aria-label"), Math.round(10 * 100 * scale) / 100];
-           }).filter(([_, points]) => points < 5)"""
-    )
-    assert small == [], "type of 10 points shrinks to fewer than 5 pixels on a phone: draw these figures narrower"
 
 
 def test_search_finds(open_page):
@@ -213,17 +219,6 @@ def test_theme_button_switches_and_is_remembered(open_page):
 
 
 # --- something to do in the page ---
-
-
-@pytest.mark.parametrize("name", [page.name for page in chapters()])
-def test_equations_fit_a_phone(open_page, name):
-    page = open_page(f"book/{name}.html", width="phone")
-    wide = page.evaluate(
-        """() => [...document.querySelectorAll("div.math mjx-container")]
-             .filter(e => e.firstElementChild.getBoundingClientRect().width > e.closest("div.math").clientWidth + 1)
-             .map(e => e.closest("div.math").id || e.closest("section").id)"""
-    )
-    assert wide == []
 
 
 @pytest.mark.parametrize("name", [page.name for page in chapters()])
