@@ -15,6 +15,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 import pytest
 import torch
+import warm_builds
 from filelock import FileLock
 
 from lenet_utils import data, downloads
@@ -124,13 +125,21 @@ def copy_sources(target: Path) -> Path:
     return Path(shutil.copytree(ROOT, target, ignore=shutil.ignore_patterns(*NOT_SOURCES)))
 
 
-def jupyter_book(tree: Path, environment: dict[str, str], *options: str) -> subprocess.CompletedProcess[str]:
-    """Run README's build command in ``tree``; by default every page is written, and warnings are errors."""
+def jupyter_book(
+    tree: Path, environment: dict[str, str], *options: str, warm: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Run README's build command in ``tree``; by default every page is written, and warnings are errors.
+
+    A ``warm`` one may run in a process that has imported other people's libraries before.
+    """
+    options, environment = options or ("--all", "-W", "--keep-going"), environment | {"PYTHONPATH": str(tree)}
+    if warm and sys.platform == "linux":
+        return warm_builds.build(tree, environment, options)
     program = "import sys; from jupyter_book.cli.main import main; sys.argv[0] = 'jupyter-book'; main()"
     return subprocess.run(
-        [sys.executable, "-c", program, "build", ".", *(options or ("--all", "-W", "--keep-going"))],
+        [sys.executable, "-c", program, "build", ".", *options],
         cwd=tree,
-        env=environment | {"PYTHONPATH": str(tree)},
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf8",

@@ -128,8 +128,8 @@ def test_a_notebook_reads_like_the_page_and_its_widget_answers(browser, lab):
 
 
 def test_a_sentence_on_top_has_the_numbers_of_later_cells(browser, lab):
-    page = opened(browser, lab, "learning-by-hand")
-    read_run_and_read(page, "LeNet-5 then learns from NUMBER digits in NUMBER seconds")
+    page = opened(browser, lab, "sources")
+    read_run_and_read(page, "all but NUMBER have their centre of mass")
     page.close()
 
 

@@ -60,6 +60,35 @@ CONTRAST = """
 """
 
 
+STRUCTURE = {"rules": {"color-contrast": {"enabled": False}}}  # which takes longer than all others together
+# Of the elements with text, one for each colour, size and weight on the same backgrounds gets the attribute data-look.
+MARK_LOOKS = """
+() => {
+  const seen = new Set(), behind = new Map();
+  const grounds = e => {
+    if (!e) return "";
+    if (!behind.has(e)) {
+      const { backgroundColor, backgroundImage, opacity } = getComputedStyle(e);
+      const own = [backgroundColor, backgroundImage, opacity].join();
+      behind.set(e, grounds(e.parentElement) + (own === "rgba(0, 0, 0, 0),none,1" ? "" : own));
+    }
+    return behind.get(e);
+  };
+  document.querySelectorAll("[data-look]").forEach(e => e.removeAttribute("data-look"));
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const e = texts.currentNode.parentElement;
+    if (!texts.currentNode.data.trim() || !e.checkVisibility()) continue;
+    const { color, fontSize, fontWeight } = getComputedStyle(e);
+    const look = [color, fontSize, fontWeight, grounds(e)].join();
+    if (!seen.has(look) || e.matches("button, select")) e.toggleAttribute("data-look", true);
+    seen.add(look);
+  }
+  document.querySelectorAll("input, textarea").forEach(e => e.toggleAttribute("data-look", true));
+}
+"""
+
+
 class Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *_) -> None:
         pass
@@ -117,24 +146,30 @@ def too_wide(page) -> list[str]:
             (getComputedStyle(e).overflowX !== "visible" ? !sticksOut(e) : scrolls(e.parentElement));
           return [...document.querySelectorAll("main *, header *")]
             .filter(e => sticksOut(e) && !scrolls(e.parentElement) && ![...e.children].some(sticksOut))
-            .slice(0, 8).map(e => `${e.tagName.toLowerCase()}: ${e.textContent.slice(0, 60)}`);
+            .slice(0, 8).map(e => `too wide: ${e.tagName.toLowerCase()}: ${e.textContent.slice(0, 60)}`);
         }"""
-    ) or ["something outside main"]
+    ) or ["too wide: something outside main"]
 
 
-def violations(page, with_colours: bool) -> list[str]:
+def violations(page, **only: object) -> list[str]:
     """What axe-core finds, one line for each element."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="pip install -e '.[test]'")
-
-    inside_figures = {"exclude": [["svg.book-figure > *"]]}  # a figure is one image to those who listen
-    rules = {"color-contrast": {"enabled": with_colours}}
-    options = {"preload": False, "resultTypes": ["violations"], "rules": rules}
-    found = axe.Axe().run(page, context=inside_figures, options=options).response["violations"]
+    context = {"exclude": [["svg.book-figure > *"]]}  # a figure is one image to those who listen
+    options = {"preload": False, "resultTypes": ["violations"]}
+    if only:
+        context |= {"include": [["[data-look]"]]}
+    found = axe.Axe().run(page, context=context, options=options | (only or STRUCTURE)).response["violations"]
     return [
         f"{rule['id']} ({rule['impact']}): {' '.join(node['html'].split())[:200]}"
         for rule in found
         for node in rule["nodes"][:4]
     ]
+
+
+def faint(page) -> list[str]:
+    """Text of too little contrast: axe-core's rule, asked of one element for each look that the page has."""
+    page.evaluate(MARK_LOOKS)
+    return violations(page, runOnly=["color-contrast"])
 
 
 def quiet(page) -> None:
@@ -168,20 +203,31 @@ def test_page(open_page, name):
     """It is opened once, and looked at on a desk, then on a phone, there in both themes."""
     page = open_page(name)
 
-    def look(width: str, theme: str, **axe) -> None:
+    def look(width: str, theme: str, *checks) -> None:
         page.set_viewport_size({"width": WIDTHS[width], "height": 844})
         page.emulate_media(color_scheme=theme)
         page.wait_for_timeout(400)  # the theme makes what scrolls focusable a third of a second after a change of size
         assert page.evaluate("document.documentElement.dataset.theme") == theme
-        found = [f"too wide: {what}" for what in too_wide(page)] + violations(page, **axe) + page.evaluate(CONTRAST)
+        found = too_wide(page) + [what for check in checks for what in check(page)] + page.evaluate(CONTRAST)
         page.complaints += [f"{width}, {theme}: {what}" for what in found]
 
-    look("desk", "light", with_colours=False)
+    look("desk", "light", violations)
     page.complaints += page.evaluate(BARE) + page.evaluate(NO_ALT)
-    look("phone", "light", with_colours=True)
+    look("phone", "light", violations, faint)
     page.complaints += page.evaluate(SMALL) + page.evaluate(WIDE_EQUATIONS)
-    look("phone", "dark", with_colours=True)
+    look("phone", "dark", faint)
     quiet(page)
+
+
+def test_faint_text_is_found(open_page):
+    page = open_page("search.html")
+    assert faint(page) == []
+    script = """(colour) => document.querySelector("main").insertAdjacentHTML(
+        "beforeend", `<p style="color: ${colour}">one</p><p style="color: ${colour}">two</p>`)"""
+    page.evaluate(script, "#595959")
+    assert faint(page) == []
+    page.evaluate(script, "#ccc")
+    assert len(faint(page)) == 1  # for both of one look
 
 
 def test_search_finds(open_page):

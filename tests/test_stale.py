@@ -12,6 +12,7 @@ import textwrap
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from conftest import ROOT, jupyter_book
 if not (ROOT / "book" / "_ext").exists():
     pytest.skip("the book is not beside the package: run this in a checkout", allow_module_level=True)
 
+build = partial(jupyter_book, warm=True)
 pytestmark = pytest.mark.timeout(900)  # some build a book three times, perhaps on a busy machine
 
 
@@ -173,13 +175,13 @@ def small_book(tmp_path) -> Path:
 @pytest.mark.slow
 def test_an_edit_of_the_package_executes_pages_again(small_book, book_environment):
     page = small_book / "_build" / "html" / "book" / "page.html"
-    first = jupyter_book(small_book, book_environment)
+    first = build(small_book, book_environment)
     assert first.returncode == 0, first.stdout[-4_000:]
     assert "The answer is 41." in page.read_text("utf8")
-    unchanged = jupyter_book(small_book, book_environment)
+    unchanged = build(small_book, book_environment)
     assert "executing" not in unchanged.stdout, unchanged.stdout[-4_000:]
     (small_book / "lenet_utils" / "answer.py").write_text("ANSWER = 42\n")
-    again = jupyter_book(small_book, book_environment)
+    again = build(small_book, book_environment)
     assert again.returncode == 0, again.stdout[-4_000:]
     assert "The answer is 42." in page.read_text("utf8")
 
@@ -188,12 +190,12 @@ def test_an_edit_of_the_package_executes_pages_again(small_book, book_environmen
 def test_a_failing_cell_fails_the_build_and_is_named_in_the_last_line(small_book, book_environment):
     (small_book / "lenet_utils" / "answer.py").write_text("raise RuntimeError('no answer')\n")
     for _ in range(2):  # the second time, too: a failure is not remembered as a success
-        done = jupyter_book(small_book, book_environment)
+        done = build(small_book, book_environment)
         assert done.returncode != 0
         last = done.stdout.strip().splitlines()[-1]
         assert last.startswith("The book was not built. book/page.md, code cell 1 failed: RuntimeError: no answer.")
         assert "Traceback" not in done.stdout
-    loud = jupyter_book(small_book, book_environment, "--all", "-v")
+    loud = build(small_book, book_environment, "--all", "-v")
     assert "Traceback" in loud.stdout
     assert "answer.py" in loud.stdout
 
@@ -207,7 +209,7 @@ def test_a_failing_cell_fails_the_build_and_is_named_in_the_last_line(small_book
     ],
 )
 def test_an_impossible_setting_is_named_in_the_last_line(small_book, book_environment, name, value, parts):
-    done = jupyter_book(small_book, book_environment | {name: value})
+    done = build(small_book, book_environment | {name: value})
     assert done.returncode != 0
     last = done.stdout.strip().splitlines()[-1]
     assert last.startswith("The book was not built. ")
@@ -223,7 +225,7 @@ def damages(cache: Path) -> dict[str, list[Path]]:
 @pytest.mark.parametrize("kind", ["database", "notebook"])
 @pytest.mark.parametrize("left", [0.5, 0.0, None])
 def test_a_damaged_cache_is_dropped_and_the_book_built(small_book, book_environment, kind, left):
-    assert jupyter_book(small_book, book_environment).returncode == 0
+    assert build(small_book, book_environment).returncode == 0
     (cache,) = (small_book / "_build" / ".jupyter_cache").iterdir()
     files = damages(cache)[kind]
     assert files
@@ -232,7 +234,7 @@ def test_a_damaged_cache_is_dropped_and_the_book_built(small_book, book_environm
         file.unlink()
         if left is not None:
             file.write_bytes(content[: int(left * len(content))])
-    again = jupyter_book(small_book, book_environment)
+    again = build(small_book, book_environment)
     assert again.returncode == 0, again.stdout[-4_000:]
     assert "executing book/page.md" in again.stdout
     assert "The answer is 41." in (small_book / "_build" / "html" / "book" / "page.html").read_text("utf8")
@@ -242,7 +244,7 @@ def test_a_damaged_cache_is_dropped_and_the_book_built(small_book, book_environm
 def test_two_builds_at_once_in_one_tree_take_turns(small_book, book_environment):
     add_page(small_book, "slow", "import time; print('it', end='', flush=True); time.sleep(5); print(' slept')")
     with ThreadPoolExecutor(2) as pool:
-        both = list(pool.map(lambda _: jupyter_book(small_book, book_environment), range(2)))
+        both = list(pool.map(lambda _: build(small_book, book_environment), range(2)))
     assert [done.returncode for done in both] == [0, 0], both[0].stdout[-2_000:] + both[1].stdout[-2_000:]
     assert sorted("waits for it" in done.stdout for done in both) == [False, True]
     assert sorted("executing book/slow.md" in done.stdout for done in both) == [False, True]
@@ -263,11 +265,11 @@ def add_page(tree: Path, name: str, code: str) -> Path:
 @pytest.mark.slow
 def test_a_dead_kernel_is_named_and_the_other_chapter_is_kept(small_book, book_environment):
     add_page(small_book, "dying", "import os; os._exit(3)")
-    done = jupyter_book(small_book, book_environment)
+    done = build(small_book, book_environment)
     assert done.returncode != 0
     assert "dying.md failed:" in done.stdout, done.stdout[-4_000:]
     assert "Kernel died" in done.stdout
-    again = jupyter_book(small_book, book_environment)
+    again = build(small_book, book_environment)
     assert "executing book/dying.md" in again.stdout
     assert "executing book/page.md" not in again.stdout
 
@@ -279,11 +281,11 @@ def test_another_pages_number_is_never_stale(small_book, book_environment):
     with (small_book / "book" / "page.md").open("a") as page:
         page.write("\nThe number is {glue:text}`other.md::number:d`.\n")
     shown = small_book / "_build" / "html" / "book" / "page.html"
-    first = jupyter_book(small_book, book_environment, "-W")
+    first = build(small_book, book_environment, "-W")
     assert first.returncode == 0, first.stdout[-4_000:]
     assert "1001" in shown.read_text("utf8")
     other.write_text(other.read_text().replace("1001", "2002"))
-    again = jupyter_book(small_book, book_environment, "-W")
+    again = build(small_book, book_environment, "-W")
     assert again.returncode == 0, again.stdout[-4_000:]
     assert "2002" in shown.read_text("utf8")
 
@@ -299,7 +301,7 @@ def test_an_interrupt_ends_the_build_and_its_kernels(small_book, book_environmen
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "  # a shell's & would ignore it
         "from jupyter_book.cli.main import main; sys.argv[0] = 'jupyter-book'; main()"
     )
-    build = subprocess.Popen(
+    building = subprocess.Popen(
         [sys.executable, "-c", program, "build", "."],
         cwd=small_book,
         env=book_environment | {"PYTHONPATH": str(small_book)},
@@ -310,8 +312,8 @@ def test_an_interrupt_ends_the_build_and_its_kernels(small_book, book_environmen
     while not any((tmp_path / name).exists() for name in ("first", "second", "third")) and time.monotonic() < end:
         time.sleep(0.2)
     time.sleep(1)
-    build.send_signal(signal.SIGINT)
-    assert build.wait(30) != 0
+    building.send_signal(signal.SIGINT)
+    assert building.wait(30) != 0
     time.sleep(2)
     for name in ("first", "second", "third"):
         if (tmp_path / name).exists():
