@@ -37,7 +37,7 @@ def _main(tree: str, environment: dict[str, str], options: tuple[str, ...], log:
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(tree)
-    sys.path.insert(0, tree)
+    sys.path[:] = [tree, *(path for path in sys.path if path.startswith((sys.prefix, sys.base_prefix)))]  # no test's
     sys.argv = ["jupyter-book", "build", ".", *options]
     from jupyter_book.cli.main import main
 

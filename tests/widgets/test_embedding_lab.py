@@ -368,6 +368,7 @@ class TestFingers:
         seen = np.flatnonzero(((points > window[0]) & (points < window[1])).all(1))
         n = int(seen[0])
         page.touchscreen.tap(*points[n])
+        page.wait_for_timeout(300)  # a browser asks what was drawn last whether a finger scrolls
         current = ask(page, "return lab.current()")
         assert np.linalg.norm(points[current] - points[n]) < 1
         assert told(page).startswith(f"Label: {given['labels'][current]}.")
