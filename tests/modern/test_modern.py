@@ -59,6 +59,7 @@ def test_a_stored_seed_can_be_had_again(kept):
     history = train(model, dataset, replace(config, seed=seeds[0]), progress=False)
     answers = predict(model, prepare(dataset.test_images))
     stored = stored_predictions(model, dataset, config, name)
+    assert history.validation_error[-1] < 6
     errors = [record["notes"]["test_error"] for record in load_results(name)]
     assert error_rate(answers, dataset.test_labels) < np.mean(errors) + 3.5 * np.std(errors, ddof=1)
     apart = [float((answers != stored[seed]).float().mean()) for seed in seeds]
